@@ -1,0 +1,82 @@
+// Coroutines: Async<T> is what every operation that waits returns, and offload() takes work that
+// blocks (file copies, key derivation) off the thread that runs them.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <memory>
+#include <utility>
+
+namespace virga {
+
+namespace asio = boost::asio;
+
+template <class T = void>
+using Async = asio::awaitable<T>;
+
+// Runs `work` on `pool` and resumes the caller, on its own executor, with the result or exception.
+template <class Work>
+auto offload(asio::thread_pool& pool, Work work) -> Async<decltype(work())> {
+  co_return co_await asio::co_spawn(
+      pool,
+      [work = std::move(work)]() mutable -> Async<decltype(work())> { co_return work(); },
+      asio::use_awaitable);
+}
+
+// Starts a coroutine nobody waits for. An exception that leaves it is logged with `what` and ends
+// there; the daemon goes on.
+void spawn(asio::any_io_executor executor, const char* what, Async<void> coroutine);
+
+Async<void> sleep_for(std::chrono::steady_clock::duration duration);
+
+// A condition several coroutines of one executor may wait for. Not thread-safe: use on one strand.
+class Signal {
+ public:
+  explicit Signal(asio::any_io_executor executor);
+  // Returns at the next notify(), never before; false when `timeout` passed first.
+  Async<bool> wait(std::chrono::steady_clock::duration timeout);
+  Async<void> wait();
+  // Wakes everybody who waits now.
+  void notify();
+
+ private:
+  asio::any_io_executor executor_;
+  std::shared_ptr<asio::steady_timer> timer_;
+};
+
+// Mutual exclusion among coroutines of one executor, in the order of asking.
+//   auto guard = co_await mutex.lock();
+class AsyncMutex {
+ public:
+  class Guard {
+   public:
+    explicit Guard(AsyncMutex* mutex) : mutex_(mutex) {}
+    Guard(Guard&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
+    Guard& operator=(Guard&&) = delete;
+    ~Guard() {
+      if (mutex_) mutex_->unlock();
+    }
+
+   private:
+    AsyncMutex* mutex_;
+  };
+
+  explicit AsyncMutex(asio::any_io_executor executor) : released_(std::move(executor)) {}
+  Async<Guard> lock();
+
+ private:
+  void unlock();
+
+  bool held_ = false;
+  std::uint64_t next_ticket_ = 0;
+  std::uint64_t serving_ = 0;
+  Signal released_;
+};
+
+}  // namespace virga

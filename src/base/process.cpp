@@ -50,6 +50,9 @@ void exchange(std::string_view input, Pipe& in, Pipe& out, Pipe& err, ProcessRes
   out.write.reset();
   err.write.reset();
   if (input.empty()) in.write.reset();
+  // A blocking write of more than the pipe holds would never return while the child waits for us
+  // to read.
+  if (in.write) ::fcntl(in.write.get(), F_SETFL, O_NONBLOCK);
   while (in.write || out.read || err.read) {
     pollfd polls[] = {{in.write.get(), POLLOUT, 0}, {out.read.get(), POLLIN, 0},
                       {err.read.get(), POLLIN, 0}};
@@ -57,7 +60,8 @@ void exchange(std::string_view input, Pipe& in, Pipe& out, Pipe& err, ProcessRes
     if (polls[0].revents) {
       const ssize_t n = ::write(in.write.get(), input.data(), input.size());
       if (n > 0) input.remove_prefix(static_cast<std::size_t>(n));
-      if (n < 0 || input.empty()) in.write.reset();
+      const bool refused = n < 0 && errno != EAGAIN && errno != EINTR;
+      if (refused || input.empty()) in.write.reset();
     }
     const auto drain = [](short events, Fd& fd, std::string& into) {
       if (!events) return;

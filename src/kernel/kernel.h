@@ -1,0 +1,36 @@
+// What every daemon of the API is made of, in one place. The daemon makes a Kernel, fills the
+// inventory, and serves it (kernel/sdk_service.h).
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <memory>
+
+#include "kernel/authorization.h"
+#include "kernel/call.h"
+#include "kernel/inventory.h"
+#include "kernel/session.h"
+#include "kernel/task.h"
+
+namespace virga::kernel {
+
+class EventLog;
+class Database;
+
+struct Kernel {
+  explicit Kernel(asio::any_io_executor executor)
+      : executor(executor), inventory(executor), sessions(inventory), tasks(inventory) {}
+
+  asio::any_io_executor executor;          // the kernel executor: one thread at a time
+  asio::thread_pool readers{2};            // property reads
+  asio::thread_pool workers{4};            // what blocks: files, disks, hashing
+  Inventory inventory;
+  SessionTable sessions;
+  Authorization authorization;
+  TaskTable tasks;
+  std::shared_ptr<EventLog> events;
+  std::shared_ptr<Database> database;
+  MoRef root_folder;                       // the entity that guards what nothing nearer guards
+};
+
+}  // namespace virga::kernel

@@ -1,0 +1,61 @@
+// Tasks: operations that go on after the call that asked for them.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "kernel/call.h"
+#include "kernel/object.h"
+#include "vim/interfaces.h"
+
+namespace virga::kernel {
+
+class TaskTable;
+
+// What a running task tells and is told. Kernel executor, except report() and stop_token().
+class TaskHandle {
+ public:
+  virtual ~TaskHandle() = default;
+  // 0 to 100; any thread. Calls that change nothing cost nothing.
+  virtual void report(int percent) = 0;
+  // Asked to stop by CancelTask; the work throws RequestCanceled once it has cleaned up.
+  virtual std::stop_token stop_token() const = 0;
+  virtual MoRef ref() const = 0;
+};
+
+struct TaskSpec {
+  std::string method;           // "PowerOnVM_Task"
+  std::string description_id;   // "VirtualMachine.powerOn"
+  MoRef entity;
+  std::string entity_name;
+  bool cancelable = false;
+};
+
+// The recent tasks of a daemon (the newest 200 ended ones are kept) and how one is run.
+class TaskTable {
+ public:
+  TaskTable(Inventory& inventory, std::size_t keep = 200);
+  ~TaskTable();
+
+  // Starts `work` on the kernel executor and answers the task's reference at once, before the work's
+  // first step. The task ends with the work: success and its value, or the fault it threw.
+  MoRef run(model::Call& call, TaskSpec spec,
+            std::function<Async<Any>(TaskHandle&)> work);
+
+  // Hears of every task's beginning and end: the event log does.
+  void on_start(std::function<void(const vim::TaskInfo&)> hook);
+
+  // Newest first.
+  std::vector<MoRef> recent() const;
+  // Waits until no task runs: for a clean stop.
+  Async<void> drain();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace virga::kernel

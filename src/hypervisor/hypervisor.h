@@ -1,0 +1,197 @@
+// The engine that runs guests. Backends: hypervisor/qemu (one process per guest) and hypervisor/sim
+// (none at all), each made by its factory and seen only through these two interfaces.
+//
+// Everything here is used from one executor, the one given to the factory; coroutines resume and
+// events arrive there. A guest lives apart from these objects: destroying a Machine or the whole
+// Hypervisor lets go of the guests and ends none; adopt() finds them again.
+//
+// Errors are virga::Error whose subject is the machine's id or the device's. Nothing waits for
+// ever: a peer that does not answer ends in ErrorKind::timed_out naming it, one that died in
+// ErrorKind::gone.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/async.h"
+#include "base/file.h"
+#include "hypervisor/guest_info.h"
+#include "hypervisor/machine_spec.h"
+
+namespace virga::hypervisor {
+
+enum class MachineState {
+  running,
+  paused,     // by pause(), or by the backend after a storage error
+  saving,     // its memory is being written by save()
+  shut_down,  // the guest powered itself off; its process is about to end
+  exited,     // nothing of it runs any more; see Machine::exit()
+};
+
+// How a machine ended.
+struct Exit {
+  enum class Cause {
+    powered_off,        // power_off()
+    guest_shut_down,    // the guest powered itself off
+    saved,              // save() finished
+    killed,             // the process was ended by signal `code`
+    failed,             // the process gave up with exit status `code`
+    interrupted_start,  // found by adopt() half started, and ended
+    unknown,            // it ended while nobody watched: adopt() found it dead
+  };
+  Cause cause = Cause::unknown;
+  int code = 0;
+  std::string detail;  // the last lines the process wrote, if any
+};
+// One sentence for logs and events: "killed by signal 9 (Killed)".
+std::string describe(const Exit& exit);
+
+struct StateChanged {
+  MachineState from, to;
+};
+struct Exited {
+  Exit exit;  // follows StateChanged{…, exited}
+};
+struct WasReset {
+  bool by_guest;  // false: reset()
+};
+struct AgentChanged {
+  bool connected;  // the guest opened or closed the agent's port
+};
+struct TrayMoved {
+  int cdrom_key;
+  bool open;  // the guest ejected its medium, or closed the tray
+};
+struct StorageFailed {
+  int disk_key;
+  bool out_of_space;  // true: the guest is paused until resume()
+  std::string message;
+};
+using MachineEvent =
+    std::variant<StateChanged, Exited, WasReset, AgentChanged, TrayMoved, StorageFailed>;
+
+// Percent done, 0…100, never falling.
+using Progress = std::function<void(int percent)>;
+
+enum class ShutdownMeans { guest_agent, acpi };
+
+struct DiskCounters {
+  std::uint64_t reads = 0, writes = 0, flushes = 0;
+  std::uint64_t read_bytes = 0, written_bytes = 0;
+  std::chrono::nanoseconds read_time{}, write_time{};
+};
+struct NicCounters {
+  std::uint64_t received_bytes = 0, received_packets = 0;  // as the guest sees it
+  std::uint64_t sent_bytes = 0, sent_packets = 0;
+};
+// All since the machine started.
+struct Counters {
+  std::chrono::nanoseconds cpu_time{};              // everything its process used
+  std::vector<std::chrono::nanoseconds> vcpu_time;  // by vCPU; empty where not known
+  std::uint64_t resident_bytes = 0;                 // host memory it holds now
+  std::map<int, DiskCounters> disks;                // by key: disks and CD-ROMs
+  std::map<int, NicCounters> nics;                  // by key: NICs on a tap
+};
+
+class Machine {
+ public:
+  using Observer = std::function<void(const MachineEvent&)>;
+
+  virtual ~Machine() = default;
+
+  virtual const std::string& id() const = 0;
+  // As it is now: hot operations are reflected.
+  virtual const MachineSpec& spec() const = 0;
+  virtual MachineState state() const = 0;
+  // Set once state() is exited.
+  virtual const std::optional<Exit>& exit() const = 0;
+  // True between AgentChanged{true} and AgentChanged{false}.
+  virtual bool agent_connected() const = 0;
+  // Events from now on, and first those nobody has heard yet. Called from the executor, never from
+  // inside another call of this class; it may destroy the Machine.
+  virtual void on_event(Observer observer) = 0;
+
+  // Ends the machine at once, as pulling the plug would; returns when nothing of it runs. Allowed
+  // in every state.
+  virtual Async<void> power_off() = 0;
+  virtual Async<void> reset() = 0;
+  virtual Async<void> pause() = 0;
+  virtual Async<void> resume() = 0;
+  // Suspends: stops the guest, writes its memory and devices to a new file, ends the machine (Exit
+  // cause `saved`). When it fails the guest runs on (or stays paused) and the file is gone.
+  virtual Async<void> save(std::string path, Progress progress) = 0;
+
+  // Asks the guest to shut down: its agent if one answers, else the power button. Returns when the
+  // request is delivered; the end is an event.
+  virtual Async<ShutdownMeans> shutdown_guest() = 0;
+  // Needs the agent: ErrorKind::invalid_state without one.
+  virtual Async<void> reboot_guest() = 0;
+  // Never fails because of the guest: without an answering agent, agent_running is false.
+  virtual Async<GuestInfo> guest_info() = 0;
+
+  // Hot operations. The guest takes part in some removals: ErrorKind::timed_out when it does not
+  // let go. ErrorKind::unsupported where the emulated bus cannot (disks on AHCI and IDE).
+  virtual Async<void> add_controller(Controller controller) = 0;
+  virtual Async<void> remove_controller(int key) = 0;
+  virtual Async<void> add_disk(Disk disk) = 0;
+  virtual Async<void> remove_disk(int key) = 0;
+  // Grows the image and tells the guest.
+  virtual Async<void> resize_disk(int key, std::uint64_t bytes) = 0;
+  // `tap`: an open descriptor of the tap device nic.tap names; empty when nic.tap is.
+  virtual Async<void> add_nic(Nic nic, Fd tap) = 0;
+  virtual Async<void> remove_nic(int key) = 0;
+  virtual Async<void> set_link(int key, bool up) = 0;
+  // Puts in another ISO, or none: also when the guest has locked the tray.
+  virtual Async<void> change_medium(int cdrom_key, std::optional<std::string> path) = 0;
+
+  // A connected stream that speaks RFB (VNC), without authentication: guard it. Any number.
+  virtual Async<Fd> open_display() = 0;
+  // A connected stream to a serial port with the socket backend. One client at a time is served; a
+  // second one waits, connected, until the first closes.
+  virtual Async<Fd> open_serial(int key) = 0;
+  // Where the copy of what a socket-backed port said is kept; see SerialPort::log_path.
+  virtual std::string serial_log(int key) const = 0;
+  // The screen as a PNG file's bytes.
+  virtual Async<std::string> screenshot() = 0;
+
+  virtual Async<Counters> counters() = 0;
+};
+
+struct StartOptions {
+  std::optional<std::string> restore_from;  // a file save() wrote; the guest goes on from there
+  Progress progress;                        // of the restore; may be empty
+  std::map<int, Fd> taps;                   // open tap descriptors by NIC key
+  std::vector<Fd> held;  // kept open, untouched, as long as the guest lives: locks on its files
+};
+
+struct Capabilities {
+  std::string backend;             // "qemu", "sim"
+  std::string version;             // the backend's own: "7.2.22"
+  std::string accelerator;         // "kvm", "tcg", "sim"
+  std::string accelerator_reason;  // why not KVM, in one sentence; empty with KVM
+  std::string machine_type;        // "pc-i440fx-7.2"
+  int max_vcpus = 1;
+  std::uint64_t max_memory_mib = 0;
+};
+
+class Hypervisor {
+ public:
+  virtual ~Hypervisor() = default;
+
+  virtual Async<Capabilities> capabilities() = 0;
+  // Returns when the guest runs. Fails with nothing left behind; a saved state stays as it was.
+  virtual Async<std::unique_ptr<Machine>> start(MachineSpec spec, StartOptions options) = 0;
+  // Every machine this backend's run directory has a record of and this object does not hold: those
+  // alive, taken up again, and those that died unwatched, as exited. A start the former daemon did
+  // not finish is ended and reported so; a save it did not finish is undone, and the guest runs on.
+  virtual Async<std::vector<std::unique_ptr<Machine>>> adopt() = 0;
+};
+
+}  // namespace virga::hypervisor

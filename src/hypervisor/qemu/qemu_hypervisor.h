@@ -1,0 +1,39 @@
+// Guests under QEMU: one process each, apart from the daemon, unprivileged and sandboxed.
+//
+// Run directory:
+//   RUN/                       root, 0755
+//   RUN/ID/                    root, 0700: one running guest
+//     machine.json             the record adopt() goes by: pid, start time, boot id, MachineSpec
+//     qmp.sock, agent.sock, serial-KEY.sock   listening sockets the daemon made and QEMU inherited
+//     serial-KEY.log, qemu.log
+// Every file a guest uses is opened by the daemon and handed over as a descriptor, so QEMU's user
+// needs no right to any path.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "hypervisor/hypervisor.h"
+
+namespace virga::hypervisor {
+
+struct QemuOptions {
+  std::string run_directory;  // short: socket paths end at 107 bytes
+  std::string program = "qemu-system-x86_64";
+  std::string user = "virga-guest";  // must exist; empty: do not change user (not as root)
+  std::string efi_code = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+  bool allow_kvm = true;                     // false: TCG without asking
+  int tcg_cache_mib = 64;                    // translated code per guest
+  std::chrono::seconds reply_timeout{30};    // a QMP command
+  std::chrono::seconds removal_timeout{20};  // the guest letting go of a device
+};
+
+std::unique_ptr<Hypervisor> make_qemu_hypervisor(asio::any_io_executor executor,
+                                                 QemuOptions options);
+
+// Makes the EFI variable store of a machine from OVMF's template, unless it exists.
+void create_efi_variables(const std::string& path,
+                          const std::string& template_path = "/usr/share/OVMF/OVMF_VARS_4M.fd");
+
+}  // namespace virga::hypervisor

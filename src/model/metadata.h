@@ -47,7 +47,8 @@ struct ValueType {
   const ValueType* element = nullptr;          // Kind::array
 
   bool (*equal)(const void*, const void*) = nullptr;
-  Any (*copy)(const void*) = nullptr;          // an Any that owns a copy
+  Any (*copy)(const ValueType& type, const void*) = nullptr;   // an Any of `type` with its own copy
+  void (*reset)(void*) = nullptr;              // to the default: 0, "", empty
 
   // Kind::enumeration: the index into EnumInfo::values.
   int (*index)(const void*) = nullptr;
@@ -165,8 +166,103 @@ std::span<const ManagedInfo* const> all_managed();
 // Deep equality of two data objects, by dynamic type and fields. Shared parts cost nothing.
 bool equal(const DataObject& a, const DataObject& b);
 
-// The ValueType of the C++ type T; specialised by values.cpp and the generated code.
+// The ValueType of the C++ type T. Specialised here for the built-in types and their arrays (a
+// std::string is xsd:string) and in the generated code for enums and their arrays.
 template <class T>
 const ValueType& value_type();
+
+// Of a data object.
+template <class T>
+  requires std::is_base_of_v<DataObject, T>
+const ValueType& value_type() {
+  return *T::static_type().value;
+}
+// Of a List<T>.
+template <class L>
+  requires std::is_base_of_v<DataObject, typename L::Object>
+const ValueType& value_type() {
+  return *L::Object::static_type().array;
+}
+
+template <>
+const ValueType& value_type<bool>();
+template <>
+const ValueType& value_type<std::int8_t>();
+template <>
+const ValueType& value_type<std::int16_t>();
+template <>
+const ValueType& value_type<std::int32_t>();
+template <>
+const ValueType& value_type<std::int64_t>();
+template <>
+const ValueType& value_type<float>();
+template <>
+const ValueType& value_type<double>();
+template <>
+const ValueType& value_type<std::string>();
+template <>
+const ValueType& value_type<Time>();
+template <>
+const ValueType& value_type<Binary>();
+template <>
+const ValueType& value_type<MoRef>();
+template <>
+const ValueType& value_type<Any>();
+template <>
+const ValueType& value_type<Array<bool>>();
+template <>
+const ValueType& value_type<Array<std::int8_t>>();
+template <>
+const ValueType& value_type<Array<std::int16_t>>();
+template <>
+const ValueType& value_type<Array<std::int32_t>>();
+template <>
+const ValueType& value_type<Array<std::int64_t>>();
+template <>
+const ValueType& value_type<Array<float>>();
+template <>
+const ValueType& value_type<Array<double>>();
+template <>
+const ValueType& value_type<Array<std::string>>();
+template <>
+const ValueType& value_type<Array<Time>>();
+template <>
+const ValueType& value_type<Array<Binary>>();
+template <>
+const ValueType& value_type<Array<MoRef>>();
+template <>
+const ValueType& value_type<Array<Any>>();
+
+// A value on the heap, for an Any to own.
+template <class T>
+struct Boxed : RefCounted {
+  explicit Boxed(T v) : value(std::move(v)) {}
+  T value;
+};
+
+// Whether a value of `type` can be read as one of `wanted`: the same type, a data object (or a list)
+// of a derived one, or another of the types that are all a std::string.
+bool readable_as(const ValueType& type, const ValueType& wanted);
+
+template <class T>
+const T* Any::get() const {
+  if (!type_ || !readable_as(*type_, value_type<T>())) return nullptr;
+  if constexpr (std::is_base_of_v<DataObject, T>) {
+    return static_cast<const T*>(static_cast<const DataObject*>(value_));
+  } else {
+    return static_cast<const T*>(value_);
+  }
+}
+
+template <class T>
+Any any(T value) {
+  if constexpr (std::is_base_of_v<DataObject, T>) {
+    return any(share(std::move(value)).data());
+  } else {
+    const ValueType& type = value_type<T>();
+    auto* box = new Boxed<T>(std::move(value));
+    return Any(type, Counted<RefCounted>(box), &box->value);
+  }
+}
 
 }  // namespace virga::model

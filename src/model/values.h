@@ -44,6 +44,8 @@ using Array = std::conditional_t<std::is_same_v<T, bool>, std::deque<bool>, std:
 template <class T>
 class List {
  public:
+  using Object = T;
+
   class iterator {
    public:
     using value_type = Ptr<T>;

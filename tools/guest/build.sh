@@ -1,0 +1,136 @@
+#!/bin/bash
+# tools/guest/build.sh OUT_DIR: a tiny real Linux made of Debian's packages. Makes in OUT_DIR
+#   guest.img         a disk that boots by BIOS and by EFI; host name virga-guest
+#   welcome.img       the same with the host name welcome
+#   guest.iso         a CD-ROM that boots by BIOS, labelled VIRGA
+#   vmlinuz, initrd   what these three boot
+# Everything runs from memory; what the guest prints: root/etc/witness. Does nothing if OUT_DIR is
+# up to date. Needs no mounts and no root.
+set -euo pipefail
+
+source_dir=$(cd "$(dirname "$0")" && pwd)
+out=$(realpath -m "${1:?usage: build.sh OUT_DIR}")
+packages=$out/packages
+kernel_arguments="console=ttyS0,115200 console=tty0 quiet nokaslr mitigations=off"
+partition_start=2048 # sectors
+partition_sectors=$((62 * 2048))
+
+say() { echo "guest: $*"; }
+
+fetch_packages() {
+  local kernel
+  apt-cache show linux-image-amd64 >/dev/null 2>&1 || apt-get -q update
+  kernel=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: //p')
+  say "fetching $kernel and qemu-guest-agent"
+  mkdir -p "$packages"
+  # They are only unpacked: installing them would change this machine's boot and services.
+  (cd "$packages" && apt-get -q -o APT::Sandbox::User=root download "$kernel" qemu-guest-agent)
+}
+
+unpack_packages() {
+  dpkg-deb --fsys-tarfile "$packages"/linux-image-*.deb | tar -C "$work" -x ./boot ./lib/modules
+  dpkg-deb --fsys-tarfile "$packages"/qemu-guest-agent_*.deb | tar -C "$work" -x ./usr/sbin/qemu-ga
+}
+
+# The modules that the list names with what they depend on, under the same paths.
+install_modules() {
+  local version module file
+  version=$(ls "$work/lib/modules")
+  depmod -b "$work" "$version"
+  grep -v '^#' "$source_dir/modules" | while read -r module; do
+    modprobe -d "$work" -S "$version" --show-depends --ignore-install "$module"
+  done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | while read -r file; do
+    install -D -m 644 "$file" "$root/${file#"$work"/}"
+  done
+  cp "$work/lib/modules/$version"/modules.{builtin,builtin.modinfo,order} "$root/lib/modules/$version/"
+  depmod -b "$root" "$version"
+}
+
+# A program and the shared libraries that the dynamic linker would load for it.
+install_program() {
+  local library
+  install -D "$1" "$root/bin/$(basename "$1")"
+  ldd "$1" | grep -o '/[^ ]*' | while read -r library; do
+    install -D "$(realpath "$library")" "$root/$library"
+  done
+}
+
+make_root() {
+  local applet
+  mkdir -p "$root"/{bin,dev,proc,sys,run,root,tmp,mnt,var/log}
+  ln -s bin "$root/sbin"
+  for applet in $(busybox --list); do ln -s busybox "$root/bin/$applet"; done
+  install /bin/busybox "$root/bin/busybox"
+  ln -s bin/init "$root/init"
+  cp -r --remove-destination "$source_dir/root/." "$root/"
+  install_program "$work/usr/sbin/qemu-ga"
+  install_modules
+}
+
+make_initrd() {
+  # Decompressing is the slow part of an emulated boot, reading the disk is not.
+  (cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) | lz4 -l -9 -c >"$out/initrd"
+}
+
+# boot_menu HOST_NAME: the configuration of all three boot loaders.
+boot_menu() {
+  cat <<END
+DEFAULT virga
+PROMPT 0
+TIMEOUT 0
+LABEL virga
+  KERNEL /vmlinuz
+  APPEND initrd=/initrd $kernel_arguments hostname=$1
+END
+}
+
+make_disk() {
+  local disk=$1 host_name=$2 partition
+  partition=$disk@@$((partition_start * 512))
+  rm -f "$disk"
+  truncate -s $(((partition_start + partition_sectors) * 512)) "$disk"
+  echo "start=$partition_start, size=$partition_sectors, type=c, bootable" | sfdisk -q "$disk"
+  dd if=/usr/lib/syslinux/mbr/mbr.bin of="$disk" bs=440 count=1 conv=notrunc status=none
+  mformat -i "$partition" -T $partition_sectors -h 64 -s 32 -H $partition_start -v VIRGA ::
+  boot_menu "$host_name" >"$work/syslinux.cfg"
+  mmd -i "$partition" ::/EFI ::/EFI/BOOT
+  mcopy -i "$partition" "$out/vmlinuz" "$out/initrd" "$work/syslinux.cfg" ::/
+  mcopy -i "$partition" /usr/lib/SYSLINUX.EFI/efi64/syslinux.efi ::/EFI/BOOT/BOOTX64.EFI
+  mcopy -i "$partition" /usr/lib/syslinux/modules/efi64/ldlinux.e64 ::/EFI/BOOT/
+  syslinux --install --offset $((partition_start * 512)) "$disk"
+}
+
+make_cdrom() {
+  local tree=$work/cdrom
+  mkdir -p "$tree/isolinux"
+  cp "$out/vmlinuz" "$out/initrd" "$tree/"
+  cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$tree/isolinux/"
+  boot_menu virga-guest >"$tree/isolinux/isolinux.cfg"
+  genisoimage -quiet -V VIRGA -R -J -no-emul-boot -boot-load-size 4 -boot-info-table \
+    -b isolinux/isolinux.bin -c isolinux/boot.cat -o "$out/guest.iso" "$tree"
+}
+
+inputs=$(cd "$source_dir" && find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum)
+if [ "$(cat "$out/inputs" 2>/dev/null)" = "$inputs" ]; then
+  say "up to date in $out"
+  exit 0
+fi
+
+mkdir -p "$out"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root=$work/root
+ls "$packages"/linux-image-*.deb "$packages"/qemu-guest-agent_*.deb >/dev/null 2>&1 || fetch_packages
+say "unpacking"
+unpack_packages
+cp "$work"/boot/vmlinuz-* "$out/vmlinuz"
+say "making the initial RAM disk"
+make_root
+make_initrd
+say "making the disks and the CD-ROM"
+make_disk "$out/guest.img" virga-guest
+make_disk "$out/welcome.img" welcome
+make_cdrom
+echo "$inputs" >"$out/inputs"
+say "ready in $out: $(du -h --apparent-size "$out"/*.img "$out/guest.iso" "$out/vmlinuz" "$out/initrd" |
+  sed 's|\t.*/| |' | awk '{printf "%s %s, ", $2, $1}' | sed 's/, $//')"

@@ -3,6 +3,8 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -40,20 +42,39 @@ class AccessTable {
  public:
   AccessTable(std::vector<Role> roles, std::vector<PermissionEntry> permissions);
 
+  // The entity that guards what names no guard of its own.
+  void set_root(MoRef root) { root_ = std::move(root); }
+  // The groups a user is a member of.
+  void set_groups(std::map<std::string, std::vector<std::string>> groups_by_user) {
+    groups_by_user_ = std::move(groups_by_user);
+  }
+
   // Whether `user` (with `groups`) has `privilege` on the object. The nearest entity with a
   // permission for the user decides; a user's own permission outweighs its groups', whose privileges
-  // add up. System.Anonymous is everybody's; System.View and System.Read every permission's but
-  // NoAccess.
+  // add up. System.Anonymous is everybody's.
   bool allows(const Inventory& inventory, const std::string& user,
               const std::vector<std::string>& groups, const Object& object,
               std::string_view privilege) const;
 
   const std::vector<Role>& roles() const { return roles_; }
+  const Role* role(std::int32_t id) const;
   const std::vector<PermissionEntry>& permissions() const { return permissions_; }
+  const MoRef& root() const { return root_; }
+  std::vector<std::string> groups_of(const std::string& user) const {
+    const auto found = groups_by_user_.find(user);
+    return found == groups_by_user_.end() ? std::vector<std::string>{} : found->second;
+  }
 
  private:
+  // What the permissions on this entity say; nullopt when none concerns the user.
+  std::optional<bool> decide(const MoRef& entity, bool inherited, const std::string& user,
+                             const std::vector<std::string>& groups,
+                             const std::string& privilege) const;
+
   std::vector<Role> roles_;
   std::vector<PermissionEntry> permissions_;
+  MoRef root_;
+  std::map<std::string, std::vector<std::string>> groups_by_user_;
 };
 
 // The present table. Any thread may read it; the AuthorizationManager replaces it.

@@ -37,6 +37,7 @@ using SessionPtr = std::shared_ptr<Session>;
 class SessionTable {
  public:
   explicit SessionTable(Inventory& inventory);
+  ~SessionTable();
 
   SessionPtr create(std::string user, std::string full_name, std::string peer,
                     std::string user_agent);

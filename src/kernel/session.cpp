@@ -5,15 +5,12 @@
 #include <mutex>
 
 #include "base/uuid.h"
+#include "model/clock.h"
 
 namespace virga::kernel {
 namespace {
 
 constexpr auto kTicketLife = std::chrono::seconds(60);
-
-model::Time now() {
-  return std::chrono::time_point_cast<model::Time::duration>(std::chrono::system_clock::now());
-}
 
 }  // namespace
 
@@ -56,7 +53,7 @@ SessionPtr SessionTable::create(std::string user, std::string full_name, std::st
   session->full_name = std::move(full_name);
   session->peer_address = std::move(peer);
   session->user_agent = std::move(user_agent);
-  session->login_time = session->last_active = now();
+  session->login_time = session->last_active = model::now();
   state_->by_key[session->key] = session;
   std::lock_guard lock(state_->mutex);
   state_->by_secret[session->secret] = session;
@@ -137,7 +134,7 @@ void SessionTable::State::schedule_sweep() {
 
 void SessionTable::State::sweep() {
   for (const SessionPtr& session : table->all()) {
-    if (session->calls_in_flight == 0 && now() - session->last_active > idle_timeout)
+    if (session->calls_in_flight == 0 && model::now() - session->last_active > idle_timeout)
       table->end(session->key);
   }
 }

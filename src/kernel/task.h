@@ -45,8 +45,13 @@ class TaskTable {
   MoRef run(model::Call& call, TaskSpec spec,
             std::function<Async<Any>(TaskHandle&)> work);
 
-  // Hears of every task's beginning and end: the event log does.
+  // A task whose work somebody else does and reports through the API (CreateTask, SetTaskState).
+  MoRef create(model::Call& call, TaskSpec spec);
+
+  // Hears of every task's beginning: the event log does.
   void on_start(std::function<void(const vim::TaskInfo&)> hook);
+  // Hears that recent() has changed.
+  void on_change(std::function<void()> hook);
 
   // Newest first.
   std::vector<MoRef> recent() const;

@@ -30,10 +30,14 @@ enum class Kind : std::uint8_t {
   date_time, binary, reference, any, enumeration, data, array,
 };
 
+struct ValueType;
+
 struct EnumInfo {
   std::string_view name;
   Version since;
   std::span<const std::string_view> values;    // on the wire, in the order of the C++ enumerators
+  const ValueType* value;                      // the enum as a value, and as an array's element
+  const ValueType* array;
 };
 
 // How a C++ type that stands for an API type is read and written through a void pointer. For data

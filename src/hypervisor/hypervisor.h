@@ -2,8 +2,9 @@
 // (none at all), each made by its factory and seen only through these two interfaces.
 //
 // Everything here is used from one executor, the one given to the factory; coroutines resume and
-// events arrive there. A guest lives apart from these objects: destroying a Machine or the whole
-// Hypervisor lets go of the guests and ends none; adopt() finds them again.
+// events arrive there. A guest lives apart from these objects: dropping a Machine or the whole
+// Hypervisor lets go of the guests and ends none; adopt() finds them again. A call under way keeps
+// its machine's object alive.
 //
 // Errors are virga::Error whose subject is the machine's id or the device's. Nothing waits for
 // ever: a peer that does not answer ends in ErrorKind::timed_out naming it, one that died in
@@ -115,7 +116,7 @@ class Machine {
   // True between AgentChanged{true} and AgentChanged{false}.
   virtual bool agent_connected() const = 0;
   // Events from now on, and first those nobody has heard yet. Called from the executor, never from
-  // inside another call of this class; it may destroy the Machine.
+  // inside another call of this class; it may drop the Machine.
   virtual void on_event(Observer observer) = 0;
 
   // Ends the machine at once, as pulling the plug would; returns when nothing of it runs. Allowed
@@ -187,11 +188,11 @@ class Hypervisor {
 
   virtual Async<Capabilities> capabilities() = 0;
   // Returns when the guest runs. Fails with nothing left behind; a saved state stays as it was.
-  virtual Async<std::unique_ptr<Machine>> start(MachineSpec spec, StartOptions options) = 0;
+  virtual Async<std::shared_ptr<Machine>> start(MachineSpec spec, StartOptions options) = 0;
   // Every machine this backend's run directory has a record of and this object does not hold: those
   // alive, taken up again, and those that died unwatched, as exited. A start the former daemon did
   // not finish is ended and reported so; a save it did not finish is undone, and the guest runs on.
-  virtual Async<std::vector<std::unique_ptr<Machine>>> adopt() = 0;
+  virtual Async<std::vector<std::shared_ptr<Machine>>> adopt() = 0;
 };
 
 }  // namespace virga::hypervisor

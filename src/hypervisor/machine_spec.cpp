@@ -1,0 +1,385 @@
+#include "hypervisor/machine_spec.h"
+
+#include <algorithm>
+#include <concepts>
+#include <iterator>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/json.h"
+
+namespace virga::hypervisor {
+namespace {
+
+template <class Enum>
+using Names = std::vector<std::pair<Enum, const char*>>;
+
+const Names<Firmware>& names(Firmware) {
+  static const Names<Firmware> table = {{Firmware::bios, "bios"}, {Firmware::efi, "efi"}};
+  return table;
+}
+const Names<ControllerModel>& names(ControllerModel) {
+  static const Names<ControllerModel> table = {{ControllerModel::pvscsi, "pvscsi"},
+                                               {ControllerModel::lsi_logic, "lsilogic"},
+                                               {ControllerModel::lsi_sas, "lsisas"},
+                                               {ControllerModel::ahci, "ahci"},
+                                               {ControllerModel::ide, "ide"}};
+  return table;
+}
+const Names<NicModel>& names(NicModel) {
+  static const Names<NicModel> table = {{NicModel::vmxnet3, "vmxnet3"},
+                                        {NicModel::e1000e, "e1000e"},
+                                        {NicModel::e1000, "e1000"},
+                                        {NicModel::pcnet, "pcnet"}};
+  return table;
+}
+const Names<DiskFormat>& names(DiskFormat) {
+  static const Names<DiskFormat> table = {{DiskFormat::raw, "raw"}, {DiskFormat::qcow2, "qcow2"}};
+  return table;
+}
+const Names<SerialBackend>& names(SerialBackend) {
+  static const Names<SerialBackend> table = {{SerialBackend::none, "none"},
+                                             {SerialBackend::socket, "socket"},
+                                             {SerialBackend::file, "file"}};
+  return table;
+}
+
+// One list of fields per structure serves both directions.
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, Controller>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("model", it.model);
+  visit("bus", it.bus);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, Disk>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("controller", it.controller_key);
+  visit("unit", it.unit);
+  visit("path", it.path);
+  visit("format", it.format);
+  visit("readOnly", it.read_only);
+  visit("serial", it.serial);
+  visit("wwn", it.wwn);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, Cdrom>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("controller", it.controller_key);
+  visit("unit", it.unit);
+  visit("path", it.path);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, Nic>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("model", it.model);
+  visit("slot", it.slot);
+  visit("mac", it.mac);
+  visit("tap", it.tap);
+  visit("linkUp", it.link_up);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, SerialPort>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("backend", it.backend);
+  visit("path", it.path);
+  visit("logPath", it.log_path);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, SystemIdentity>
+void visit_fields(Visitor& visit, T& it) {
+  visit("manufacturer", it.manufacturer);
+  visit("product", it.product);
+  visit("serial", it.serial);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, MachineSpec>
+void visit_fields(Visitor& visit, T& it) {
+  visit("id", it.id);
+  visit("name", it.name);
+  visit("biosUuid", it.bios_uuid);
+  visit("identity", it.identity);
+  visit("memoryMiB", it.memory_mib);
+  visit("vcpus", it.vcpus);
+  visit("coresPerSocket", it.cores_per_socket);
+  visit("nestedVirtualization", it.nested_virtualization);
+  visit("firmware", it.firmware);
+  visit("nvramPath", it.nvram_path);
+  visit("videoMemoryKiB", it.video_memory_kib);
+  visit("controllers", it.controllers);
+  visit("disks", it.disks);
+  visit("cdroms", it.cdroms);
+  visit("nics", it.nics);
+  visit("serialPorts", it.serial_ports);
+  visit("bootOrder", it.boot_order);
+  visit("bootDelayMs", it.boot_delay_ms);
+  visit("bootRetryMs", it.boot_retry_ms);
+  visit("guestAgent", it.guest_agent);
+}
+
+struct Writer {
+  json::object object;
+
+  template <class T>
+  void operator()(const char* name, const T& field) {
+    object[name] = encode(field);
+  }
+  template <class T>
+  static json::value encode(const T& value) {
+    if constexpr (std::is_enum_v<T>) {
+      for (const auto& [member, name] : names(value))
+        if (member == value) return name;
+      return nullptr;
+    } else if constexpr (std::is_arithmetic_v<T> || std::same_as<T, std::string>) {
+      return json::value(value);
+    } else {
+      Writer inner;
+      visit_fields(inner, value);
+      return std::move(inner.object);
+    }
+  }
+  template <class T>
+  static json::value encode(const std::optional<T>& value) {
+    return value ? encode(*value) : json::value(nullptr);
+  }
+  template <class T>
+  static json::value encode(const std::vector<T>& values) {
+    json::array array;
+    for (const T& value : values) array.push_back(encode(value));
+    return array;
+  }
+};
+
+// A missing field keeps its default, so that a state saved by an older version can be read.
+struct Reader {
+  const json::object& object;
+
+  template <class T>
+  void operator()(const char* name, T& field) {
+    if (const json::value* found = object.if_contains(name)) decode(*found, field);
+  }
+  template <class T>
+  static void decode(const json::value& from, T& to) {
+    if constexpr (std::is_enum_v<T>) {
+      for (const auto& [member, name] : names(to)) {
+        if (from.as_string() == name) {
+          to = member;
+          return;
+        }
+      }
+      throw std::invalid_argument("unknown name " + json::serialize(from));
+    } else if constexpr (std::same_as<T, bool>) {
+      to = from.as_bool();
+    } else if constexpr (std::is_arithmetic_v<T>) {
+      to = from.to_number<T>();
+    } else if constexpr (std::same_as<T, std::string>) {
+      to = std::string(from.as_string());
+    } else {
+      Reader inner{from.as_object()};
+      visit_fields(inner, to);
+    }
+  }
+  template <class T>
+  static void decode(const json::value& from, std::optional<T>& to) {
+    if (from.is_null()) {
+      to.reset();
+    } else {
+      decode(from, to.emplace());
+    }
+  }
+  template <class T>
+  static void decode(const json::value& from, std::vector<T>& to) {
+    to.clear();
+    for (const json::value& item : from.as_array()) decode(item, to.emplace_back());
+  }
+};
+
+template <class Devices>
+const auto& find_key(const MachineSpec& spec, const Devices& devices, int key, const char* what) {
+  const auto at = std::ranges::find(devices, key, [](const auto& device) { return device.key; });
+  if (at == devices.end())
+    throw error(ErrorKind::not_found, spec.id, "{} has no {} with key {}", spec.name, what, key);
+  return *at;
+}
+
+bool is_mac(const std::string& text) {
+  if (text.size() != 17) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool separator = i % 3 == 2;
+    if (separator ? text[i] != ':' : !std::isxdigit(static_cast<unsigned char>(text[i])))
+      return false;
+  }
+  return true;
+}
+
+template <class... Args>
+void require(bool holds, const std::string& subject, fmt::format_string<Args...> format,
+             Args&&... args) {
+  if (!holds)
+    throw error(ErrorKind::invalid_argument, subject, format, std::forward<Args>(args)...);
+}
+
+void validate_identity(const MachineSpec& spec) {
+  const bool plain =
+      std::ranges::all_of(spec.id, [](unsigned char c) { return std::isalnum(c) || c == '-'; });
+  require(plain && !spec.id.empty() && spec.id.size() <= 64, spec.id,
+          "machine id '{}' is not made of 1 to 64 letters, digits and dashes", spec.id);
+  require(spec.memory_mib >= 1, spec.id, "{} has no memory", spec.name);
+  require(spec.vcpus >= 1 && spec.cores_per_socket >= 1, spec.id, "{} has no processor", spec.name);
+  require(spec.vcpus % spec.cores_per_socket == 0, spec.id,
+          "{}: {} processors do not divide into sockets of {} cores", spec.name, spec.vcpus,
+          spec.cores_per_socket);
+  require(spec.firmware == Firmware::bios || !spec.nvram_path.empty(), spec.id,
+          "{} boots by EFI and has no variable store", spec.name);
+}
+
+const char* family(ControllerModel model) {
+  switch (model) {
+    case ControllerModel::ahci:
+      return "sata";
+    case ControllerModel::ide:
+      return "ide";
+    default:
+      return "scsi";
+  }
+}
+
+void validate_controllers(const MachineSpec& spec) {
+  std::set<std::pair<std::string, int>> buses;
+  for (const Controller& controller : spec.controllers) {
+    const std::string id = device_id(controller);
+    const int count = controller.model == ControllerModel::ide ? 2 : 4;
+    require(controller.bus >= 0 && controller.bus < count, id, "{}: bus {} is not one of 0…{}", id,
+            controller.bus, count - 1);
+    require(buses.emplace(family(controller.model), controller.bus).second, id,
+            "{}: bus {} is taken by another controller", id, controller.bus);
+  }
+}
+
+void validate_drive(const MachineSpec& spec, const std::string& id, int controller_key, int unit,
+                    std::set<std::pair<int, int>>& places) {
+  const auto controller = std::ranges::find(spec.controllers, controller_key, &Controller::key);
+  require(controller != spec.controllers.end(), id, "{}: there is no controller with key {}", id,
+          controller_key);
+  if (!unit_is_valid(controller->model, unit))
+    throw error(ErrorKind::unsupported, id, "{}: {} has no unit {}", id, device_id(*controller),
+                unit);
+  require(places.emplace(controller_key, unit).second, id, "{}: unit {} of {} is taken", id, unit,
+          device_id(*controller));
+}
+
+void validate_nics(const MachineSpec& spec) {
+  std::set<int> slots;
+  for (const Nic& nic : spec.nics) {
+    const std::string id = device_id(nic);
+    require(nic.slot >= 0 && nic.slot <= 9, id, "{}: slot {} is not one of 0…9", id, nic.slot);
+    require(slots.insert(nic.slot).second, id, "{}: slot {} is taken by another NIC", id, nic.slot);
+    require(is_mac(nic.mac), id, "{}: '{}' is not a MAC address", id, nic.mac);
+  }
+}
+
+template <class Devices>
+void collect_ids(const Devices& devices, std::set<int>& keys, std::set<std::string>& ids) {
+  for (const auto& device : devices) {
+    const std::string id = device_id(device);
+    require(keys.insert(device.key).second, id, "{}: key {} belongs to two devices", id,
+            device.key);
+    ids.insert(id);
+  }
+}
+
+}  // namespace
+
+std::string device_id(const Controller& controller) {
+  return fmt::format("{}-{}", family(controller.model), controller.key);
+}
+std::string device_id(const Disk& disk) {
+  return fmt::format("disk-{}", disk.key);
+}
+std::string device_id(const Cdrom& cdrom) {
+  return fmt::format("cdrom-{}", cdrom.key);
+}
+std::string device_id(const Nic& nic) {
+  return fmt::format("nic-{}", nic.key);
+}
+std::string device_id(const SerialPort& port) {
+  return fmt::format("serial-{}", port.key);
+}
+
+const Controller& find_controller(const MachineSpec& spec, int key) {
+  return find_key(spec, spec.controllers, key, "controller");
+}
+const Disk& find_disk(const MachineSpec& spec, int key) {
+  return find_key(spec, spec.disks, key, "disk");
+}
+const Cdrom& find_cdrom(const MachineSpec& spec, int key) {
+  return find_key(spec, spec.cdroms, key, "CD-ROM drive");
+}
+const Nic& find_nic(const MachineSpec& spec, int key) {
+  return find_key(spec, spec.nics, key, "NIC");
+}
+
+bool unit_is_valid(ControllerModel model, int unit) {
+  switch (model) {
+    case ControllerModel::pvscsi:
+      return unit >= 0 && unit < 64 && unit != 7;
+    case ControllerModel::lsi_logic:
+    case ControllerModel::lsi_sas:
+      return unit >= 0 && unit < 7;
+    case ControllerModel::ahci:
+      return unit >= 0 && unit < 6;
+    case ControllerModel::ide:
+      return unit == 0 || unit == 1;
+  }
+  return false;
+}
+
+void validate(const MachineSpec& spec) {
+  validate_identity(spec);
+  std::set<int> keys;
+  std::set<std::string> ids;
+  collect_ids(spec.controllers, keys, ids);
+  collect_ids(spec.disks, keys, ids);
+  collect_ids(spec.cdroms, keys, ids);
+  collect_ids(spec.nics, keys, ids);
+  collect_ids(spec.serial_ports, keys, ids);
+  validate_controllers(spec);
+  std::set<std::pair<int, int>> places;
+  for (const Disk& disk : spec.disks) {
+    require(!disk.path.empty(), device_id(disk), "{} has no image", device_id(disk));
+    validate_drive(spec, device_id(disk), disk.controller_key, disk.unit, places);
+  }
+  for (const Cdrom& cdrom : spec.cdroms)
+    validate_drive(spec, device_id(cdrom), cdrom.controller_key, cdrom.unit, places);
+  validate_nics(spec);
+  require(spec.serial_ports.size() <= 4, spec.id, "{} has more than 4 serial ports", spec.name);
+  for (const SerialPort& port : spec.serial_ports)
+    require(port.backend != SerialBackend::file || !port.path.empty(), device_id(port),
+            "{} writes to a file and names none", device_id(port));
+  for (const std::string& id : spec.boot_order)
+    require(ids.contains(id), id, "{} is to boot from {}, which it does not have", spec.name, id);
+}
+
+std::string to_json(const MachineSpec& spec) {
+  return json::serialize(Writer::encode(spec));
+}
+
+MachineSpec machine_spec_from_json(const std::string& text) {
+  MachineSpec spec;
+  try {
+    Reader::decode(json::parse(text), spec);
+  } catch (const std::exception& e) {
+    throw error(ErrorKind::damaged, "machine description", "a machine description is damaged: {}",
+                e.what());
+  }
+  return spec;
+}
+
+}  // namespace virga::hypervisor

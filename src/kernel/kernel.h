@@ -14,8 +14,9 @@
 
 namespace virga::kernel {
 
-class EventLog;
+class Accounts;
 class Database;
+class EventLog;
 
 struct Kernel {
   explicit Kernel(asio::any_io_executor executor)
@@ -28,8 +29,9 @@ struct Kernel {
   SessionTable sessions;
   Authorization authorization;
   TaskTable tasks;
-  std::shared_ptr<EventLog> events;
   std::shared_ptr<Database> database;
+  std::shared_ptr<EventLog> events;
+  std::shared_ptr<Accounts> accounts;
   MoRef root_folder;                       // the entity that guards what nothing nearer guards
 };
 

@@ -1,7 +1,7 @@
 // Reads XML that strangers send. A thin layer over pugixml that adds what a server needs: limits on
 // size, depth and number of elements, no document type, no entities beyond the five of XML 1.0,
 // valid UTF-8, one root, and namespaces resolved. Everything it refuses is
-// Error(ErrorKind::invalid_argument) whose message says what, and at which line and byte.
+// Error(ErrorKind::invalid_argument) whose message says what, and where.
 #pragma once
 
 #include <cstddef>
@@ -59,7 +59,7 @@ class XmlElement {
   XmlElement child(std::string_view local) const;  // first of that local name, any namespace
   Range children() const;
 
-  // An error about this element: `message` with the element's name, line and byte.
+  // Throws an error about this element: `message` with the element's name and place.
   [[noreturn]] void refuse(const std::string& message) const;
 
  private:

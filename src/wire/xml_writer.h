@@ -92,6 +92,8 @@ class XmlWriter {
     ++at_;
   }
   void end_empty();
+  template <class Real>
+  void shortest(Real value);
   void grow(std::size_t bytes);
   void escape(std::string_view value, bool in_attribute);
 

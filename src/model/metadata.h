@@ -51,7 +51,8 @@ struct ValueType {
   const ValueType* element = nullptr;          // Kind::array
 
   bool (*equal)(const void*, const void*) = nullptr;
-  Any (*copy)(const ValueType& type, const void*) = nullptr;   // an Any of `type` with its own copy
+  // An Any of `type` that owns a copy; of the default value when the pointer is null.
+  Any (*copy)(const ValueType& type, const void*) = nullptr;
   void (*reset)(void*) = nullptr;              // to the default: 0, "", empty
 
   // Kind::enumeration: the index into EnumInfo::values.

@@ -38,7 +38,7 @@ bool equal(const void* a, const void* b) {
 }
 template <class T>
 Any copy(const ValueType& type, const void* value) {
-  auto* box = new Boxed<T>(*static_cast<const T*>(value));
+  auto* box = new Boxed<T>(value ? *static_cast<const T*>(value) : T{});
   return Any(type, Counted<RefCounted>(box), &box->value);
 }
 template <class T>

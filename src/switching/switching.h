@@ -32,9 +32,10 @@ enum class Teaming {
 };
 
 struct VirtualSwitch {
-  std::string name;                  // 1 to 32 characters, as ESXi has it
-  int mtu = 1500;                    // bytes, 1280 to 9000
-  int num_ports = 128;               // how many guest NICs may be attached, 1 to 4088
+  std::string name;  // 1 to 32 characters
+  int mtu = 1500;    // bytes, 1280 to 9000
+  // As configured, 1 to 4088. No limit on attached NICs: ESXi too gives out ports on demand (5.5+).
+  int num_ports = 128;
   std::vector<std::string> uplinks;  // network devices of the machine, preferred first
   Teaming teaming = Teaming::source_mac;
 
@@ -149,7 +150,7 @@ class Switching {
   virtual Async<PortGroup> update_port_group(std::string name, PortGroup wanted) = 0;
   virtual Async<void> remove_port_group(std::string name) = 0;
 
-  // no_space when the switch has no port left; already_exists while the NIC is attached.
+  // already_exists while a guest holds the NIC's port.
   virtual Async<Tap> attach(PortRequest request) = 0;
   // Moves a live port to another port group.
   virtual Async<void> move(std::string port, std::string port_group) = 0;

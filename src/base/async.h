@@ -3,8 +3,11 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -21,12 +24,32 @@ template <class T = void>
 using Async = asio::awaitable<T>;
 
 // Runs `work` on `pool` and resumes the caller, on its own executor, with the result or exception.
+// Cancelling the caller does not interrupt the work; the caller learns of it at its next co_await.
 template <class Work>
 auto offload(asio::thread_pool& pool, Work work) -> Async<decltype(work())> {
   co_return co_await asio::co_spawn(
-      pool,
-      [work = std::move(work)]() mutable -> Async<decltype(work())> { co_return work(); },
-      asio::use_awaitable);
+      pool, [work = std::move(work)]() mutable -> Async<decltype(work())> { co_return work(); },
+      asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+}
+
+// Runs `coroutine` on `executor` (a strand, or one with a single thread) and resumes the caller, on
+// its own executor, with the result or exception. Cancelling the caller cancels the coroutine.
+//
+// co_spawn() alone must not be used to cross executors in a coroutine that may be cancelled: in
+// this version of Asio a cancellation that meets the coroutine's end refers to freed memory. Here
+// what it refers to lives as long as the last who does.
+template <class T>
+Async<T> run_on(asio::any_io_executor executor, Async<T> coroutine) {
+  const auto signal = std::make_shared<asio::cancellation_signal>();
+  const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
+  asio::cancellation_slot caller = state.slot();
+  if (caller.is_connected())
+    caller.assign([signal, executor](asio::cancellation_type type) {
+      asio::post(executor, [signal, type] { signal->emit(type); });
+    });
+  co_return co_await asio::co_spawn(
+      executor, std::move(coroutine),
+      asio::bind_cancellation_slot(signal->slot(), asio::use_awaitable));
 }
 
 // Starts a coroutine nobody waits for. An exception that leaves it is logged with `what` and ends

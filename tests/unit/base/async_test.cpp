@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/io_context.hpp>
+#include <future>
 #include <string>
+#include <thread>
 
 namespace virga {
 namespace {
@@ -75,6 +77,66 @@ TEST(Offload, CarriesTheExceptionBack) {
   }(pool, caught));
   io.run();
   EXPECT_EQ(caught, "from the pool");
+}
+
+TEST(RunOn, ResumesTheCallerOnItsOwnExecutor) {
+  asio::io_context io;
+  asio::thread_pool pool(1);
+  std::thread::id inside, after;
+  spawn(io.get_executor(), "caller",
+        [](asio::any_io_executor other, std::thread::id& in, std::thread::id& out) -> Async<void> {
+          const int value = co_await run_on(other, [](std::thread::id& id) -> Async<int> {
+            id = std::this_thread::get_id();
+            co_return 7;
+          }(in));
+          EXPECT_EQ(value, 7);
+          out = std::this_thread::get_id();
+        }(pool.get_executor(), inside, after));
+  io.run();
+  EXPECT_NE(inside, std::this_thread::get_id());
+  EXPECT_EQ(after, std::this_thread::get_id());
+}
+
+TEST(RunOn, CarriesTheCancellationAcross) {
+  asio::io_context io;
+  asio::thread_pool pool(1);
+  asio::cancellation_signal cancel;
+  bool ended = false;
+  std::promise<void> waiting;
+  asio::co_spawn(io,
+                 run_on(pool.get_executor(),
+                        [](std::promise<void>& here) -> Async<void> {
+                          here.set_value();
+                          co_await sleep_for(1h);
+                        }(waiting)),
+                 asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr failure) {
+                   EXPECT_THROW(std::rethrow_exception(failure), boost::system::system_error);
+                   ended = true;
+                 }));
+  io.poll();
+  waiting.get_future().get();
+  cancel.emit(asio::cancellation_type::terminal);
+  io.run();
+  EXPECT_TRUE(ended);
+}
+
+// Cancellations that race with the end of what they cancel: for the sanitizers to watch.
+TEST(RunOn, CancellationMayMeetTheEnd) {
+  asio::io_context io;
+  asio::thread_pool pool(1);
+  int ended = 0;
+  constexpr int kRounds = 2000;
+  for (int round = 0; round < kRounds; ++round) {
+    asio::cancellation_signal cancel;
+    asio::co_spawn(
+        io, run_on(pool.get_executor(), []() -> Async<void> { co_await sleep_for(0s); }()),
+        asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr) { ++ended; }));
+    io.poll_one();
+    cancel.emit(asio::cancellation_type::terminal);
+    io.restart();
+    io.run();
+  }
+  EXPECT_EQ(ended, kRounds);
 }
 
 }  // namespace

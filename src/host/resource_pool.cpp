@@ -1,0 +1,65 @@
+#include "host/resource_pool.h"
+
+#include "host/names.h"
+
+namespace virga::host {
+namespace {
+
+vim::ResourceAllocationInfo whole(std::int64_t amount) {
+  vim::ResourceAllocationInfo allocation;
+  allocation.reservation = amount;
+  allocation.expandableReservation = false;
+  allocation.limit = amount;
+  vim::SharesInfo shares;
+  shares.level = vim::SharesLevel::custom;
+  shares.shares = 1000;
+  allocation.shares = model::share(std::move(shares));
+  return allocation;
+}
+
+vim::ResourcePoolResourceUsage unused(std::int64_t amount) {
+  vim::ResourcePoolResourceUsage usage;
+  usage.unreservedForPool = amount;
+  usage.unreservedForVm = amount;
+  usage.maxUsage = amount;
+  return usage;
+}
+
+}  // namespace
+
+ResourcePool::ResourcePool(Host& host)
+    : Entity(host, names::resource_pool, [&] {
+        auto properties = entity_properties<Properties>("Resources", names::compute_resource);
+        properties.owner = names::compute_resource;
+        const auto mhz = static_cast<std::int64_t>(host.facts.cpu.cores * host.facts.cpu.mhz);
+        const auto bytes = static_cast<std::int64_t>(host.facts.memory_bytes);
+        properties.config.entity = names::resource_pool;
+        properties.config.cpuAllocation = whole(mhz);
+        properties.config.memoryAllocation = whole(bytes >> 20);
+        properties.runtime.cpu = unused(mhz);
+        properties.runtime.memory = unused(bytes);
+        properties.runtime.overallStatus = vim::ManagedEntityStatus::green;
+        vim::ResourcePoolSummary summary;
+        summary.name = properties.name;
+        summary.config = properties.config;
+        summary.runtime = properties.runtime;
+        properties.summary = model::share(std::move(summary));
+        return properties;
+      }()) {}
+
+Async<void> ResourcePool::UpdateConfig(model::Call&, const vim::UpdateConfigRequestType&) {
+  throw kernel::not_supported("Changing the root resource pool, which has what the machine has,");
+  co_return;
+}
+
+Async<MoRef> ResourcePool::CreateResourcePool(model::Call&,
+                                              const vim::CreateResourcePoolRequestType&) {
+  throw kernel::not_supported("Making resource pools on a host");
+  co_return MoRef{};
+}
+
+Async<void> ResourcePool::RefreshRuntime(model::Call&, const vim::RefreshRuntimeRequestType&) {
+  co_return;    // runtime is kept current by the host's statistics
+}
+
+}  // namespace virga::host

@@ -28,12 +28,12 @@ class Database {
   void erase(const std::string& table, const std::string& key);
 
   struct EventRecord {
-    std::int64_t key = 0;
-    std::int64_t created = 0;      // microseconds since 1970
+    std::int32_t key = 0;
     std::string document;          // the event as JSON
   };
-  // Events are many and small: they reach the disk with the next put() or within a second.
+  // Events are many and small: they reach the disk with the next put(), flush() or a second later.
   void append_event(const EventRecord& event);
+  void flush();
   // Oldest first, the newest `most` of them.
   std::vector<EventRecord> events(std::size_t most) const;
   // Keeps the newest `keep`.

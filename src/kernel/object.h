@@ -16,6 +16,7 @@ using model::DataPtr;
 using model::MoRef;
 
 class Inventory;
+struct Session;
 
 class Object : public std::enable_shared_from_this<Object> {
  public:
@@ -30,6 +31,9 @@ class Object : public std::enable_shared_from_this<Object> {
 
   // The properties now, of the type interface().info().properties. Any thread.
   DataPtr snapshot() const;
+  // The same as one session sees them: differs where a property tells a caller of himself, as
+  // SessionManager.currentSession does. Any thread.
+  virtual DataPtr snapshot_for(const Session*) const { return snapshot(); }
 
   // The entity whose permissions guard this object: itself for an entity; the root folder (an empty
   // reference) where nothing nearer is meant. Constant for the object's life. Any thread.

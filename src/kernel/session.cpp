@@ -30,6 +30,7 @@ struct SessionTable::State : std::enable_shared_from_this<State> {
   std::unordered_map<std::string, SessionPtr> by_secret;
   std::map<std::string, SessionPtr> by_key;
   std::map<std::string, Ticket> tickets;
+  std::vector<std::function<void()>> on_end;
   std::chrono::seconds idle_timeout{0};
   asio::steady_timer timer;
   SessionTable* table = nullptr;
@@ -92,6 +93,11 @@ void SessionTable::end(const std::string& key) {
     if (object->owner() == key) state_->inventory.remove(object->self());
   }
   session->attachments.clear();
+  for (const auto& hook : state_->on_end) hook();
+}
+
+void SessionTable::on_end(std::function<void()> hook) {
+  state_->on_end.push_back(std::move(hook));
 }
 
 std::string SessionTable::issue_clone_ticket(const SessionPtr& session) {

@@ -1,8 +1,8 @@
 // Sessions: who is logged in, and what belongs to each of them.
 #pragma once
 
-#include <any>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,6 +47,8 @@ class SessionTable {
   std::vector<SessionPtr> all() const;
   // Ends the session and removes every object it owns.
   void end(const std::string& key);
+  // Hears that a session has ended.
+  void on_end(std::function<void()> hook);
 
   // One-time tickets for CloneSession: valid for 60 s.
   std::string issue_clone_ticket(const SessionPtr& session);

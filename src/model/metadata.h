@@ -95,6 +95,8 @@ struct FieldInfo {
   void clear(DataObject& object) const;
   // The value as an Any that shares `object`; none when unset.
   Any any(const DataPtr& object) const;
+  // The same for an object that lives inside `owner`.
+  Any any(const Counted<RefCounted>& owner, const DataObject& object) const;
 
   // Per C++ type of an optional<T>: set by the generator for Holder::optional.
   struct OptionalAccess {

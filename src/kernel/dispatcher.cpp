@@ -63,9 +63,8 @@ Async<Any> Dispatcher::invoke(std::shared_ptr<Call> call, MoRef object,
                               const model::MethodInfo& method, DataPtr parameters) {
   std::exception_ptr failure;
   try {
-    Any result = co_await asio::co_spawn(
-        kernel_.executor, run(std::move(call), std::move(object), method, std::move(parameters)),
-        asio::use_awaitable);
+    Any result = co_await run_on(
+        kernel_.executor, run(std::move(call), std::move(object), method, std::move(parameters)));
     co_return result;
   } catch (...) {
     failure = std::current_exception();
@@ -75,7 +74,7 @@ Async<Any> Dispatcher::invoke(std::shared_ptr<Call> call, MoRef object,
 
 Async<Any> Dispatcher::read_property(std::shared_ptr<Call> call, MoRef ref, std::string property) {
   const auto object = find(*call, ref);
-  const DataPtr snapshot = object->snapshot();
+  const DataPtr snapshot = object->snapshot_for(call->session.get());
   const model::FieldInfo* field = snapshot->type_info().field(property);
   if (!field || field->since > call->version)
     throw invalid_property(property, std::string(object->interface().info().name));

@@ -1,0 +1,114 @@
+// A virtual machine's configuration between three tongues: the .vmx (vmx::MachineConfig), the API
+// (VirtualMachineConfigInfo and -Spec) and the hypervisor (MachineSpec). Pure: what must be looked
+// up comes through the context.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "datastore/virtual_disk.h"
+#include "hypervisor/machine_spec.h"
+#include "vim/types.h"
+#include "vmx/datastore_path.h"
+#include "vmx/machine_config.h"
+
+namespace virga::host {
+
+using model::MoRef;
+
+// Where a VM is and what surrounds it.
+struct ConfigContext {
+  vmx::DatastorePath config_file;       // the .vmx
+  // By absolute place; nullopt: the file is not there or cannot be read.
+  std::function<std::optional<datastore::DiskInfo>(const vmx::DatastorePath&)> disk;
+  // nullopt: no such datastore or port group on this host.
+  std::function<std::optional<MoRef>(const std::string& name)> datastore;
+  std::function<std::optional<MoRef>(const std::string& name)> network;
+  // The name of a datastore or network given by reference; throws ManagedObjectNotFound.
+  std::function<std::string(const MoRef&)> name_of;
+  // The place in a datastore as a path of this machine, for the hypervisor.
+  std::function<std::string(const vmx::DatastorePath&)> absolute;
+  std::string host_version = "vmx-19";  // the newest hardware version this host runs
+  int max_vcpus = 0;                    // of the hypervisor here
+  std::uint64_t max_memory_mib = 0;
+};
+
+// The file a .vmx means by `file`: beside the .vmx, or absolute as "/vmfs/volumes/NAME/…" and
+// "[NAME] …" say.
+vmx::DatastorePath resolve_file(const ConfigContext& context, const std::string& file);
+
+// --- To the API --------------------------------------------------------------------------------
+
+// Connection states of a running VM that differ from what the configuration starts with, by key.
+struct DeviceState {
+  std::map<int, bool> connected;
+};
+
+vim::VirtualMachineConfigInfo config_info(const vmx::MachineConfig& config,
+                                          const ConfigContext& context,
+                                          const DeviceState& state, bool powered_on);
+vim::VirtualMachineConfigSummary config_summary(const vmx::MachineConfig& config,
+                                                const ConfigContext& context);
+// The files the VM consists of, by the configuration; sizes are 0 (the host fills them in).
+vim::VirtualMachineFileLayoutEx file_layout(const vmx::MachineConfig& config,
+                                            const ConfigContext& context);
+
+// --- From the API ------------------------------------------------------------------------------
+
+struct DiskToCreate {
+  vmx::DatastorePath path;
+  datastore::DiskSpec spec;
+};
+struct DiskToGrow {
+  vmx::DatastorePath path;
+  int key = 0;
+  std::uint64_t capacity = 0;    // bytes
+  bool eager_zero = false;
+};
+
+// What a reconfiguration comes to. Applied in this order; nothing of it has happened yet.
+struct ConfigPlan {
+  vmx::MachineConfig config;                      // as it is to be
+  std::vector<DiskToCreate> create;
+  std::vector<DiskToGrow> grow;
+  std::vector<vmx::DatastorePath> destroy;        // disks removed with fileOperation destroy
+  // Keys of the devices that come, go or change; of a running VM these are hot operations.
+  std::vector<int> added, removed, edited;
+  DeviceState connections;                        // connectable.connected asked for, by key
+  std::vector<std::string> privileges;            // that the caller needs for these changes
+};
+
+// A new VM's configuration: defaults by guest OS, then the spec's devices. Files that the spec does
+// not name are placed beside the .vmx. Throws Fault: InvalidArgument, InvalidDeviceSpec and its kin
+// (deviceIndex set), InvalidVmConfig's family, NotSupported naming what is not served.
+ConfigPlan plan_creation(const vim::VirtualMachineConfigSpec& spec, const ConfigContext& context);
+
+// A change of `present`. While powered on only what can be done hot is allowed, the rest is
+// InvalidPowerState or a device fault that names it.
+ConfigPlan plan_change(const vmx::MachineConfig& present, const vim::VirtualMachineConfigSpec& spec,
+                       const ConfigContext& context, bool powered_on);
+
+// --- To the hypervisor -------------------------------------------------------------------------
+
+// Disks and media as paths of this machine. `id`: the machine's stable key. Taps are left empty, for
+// the host to fill in. Throws Fault naming a device this hypervisor cannot give.
+hypervisor::MachineSpec machine_spec(const vmx::MachineConfig& config, const ConfigContext& context,
+                                     const std::string& id);
+
+// The keys by which API, hypervisor and host name a device, as vSphere numbers them.
+int device_key(const vmx::Controller& controller);
+int device_key(const vmx::Disk& disk);
+int device_key(const vmx::CdRom& cdrom);
+int device_key(const vmx::NetworkAdapter& adapter);
+int device_key(const vmx::SerialPort& port);
+int controller_key(const vmx::Slot& slot);
+
+// Guest operating systems by the API's identifier ("debian11_64Guest") and the .vmx's ("debian11-64").
+std::optional<std::string> guest_os_of_id(const std::string& guest_id);
+std::string guest_id_of_os(const std::string& guest_os);
+std::string guest_full_name(const std::string& guest_id);
+
+}  // namespace virga::host

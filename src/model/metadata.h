@@ -154,6 +154,7 @@ struct ManagedInfo {
   std::span<const MethodInfo> own_methods;
   std::span<const std::string_view> own_unserved;   // methods of the API that Virga does not serve
   bool internal;
+  bool absent;                                 // of the API, but Virga has none: known by name only
 
   const MethodInfo* method(std::string_view name) const;
   bool unserved(std::string_view name) const;

@@ -19,9 +19,9 @@ namespace virga::kernel {
 
 // Who reads.
 struct Reader {
-  std::string user;           // "" before login
-  std::string session;        // its key; "" before login
-  model::Version version;     // of the API the client speaks: what is newer does not exist for it
+  std::string user;        // "" before login
+  std::string session;     // its key; "" before login
+  model::Version version;  // of the API the client speaks: what is newer does not exist for it
 
   static Reader of(const Call& call);
 };
@@ -70,9 +70,9 @@ struct TypeRequest {
 struct Traversal {
   const model::ManagedInfo* type;
   RequestedProperty path;
-  PropertySet touched;                     // the property the path starts with, on `type` and below
-  bool skip;                               // the objects found are passed through, not selected
-  std::vector<const Traversal*> next;      // taken from each object found
+  PropertySet touched;                 // the property the path starts with, on `type` and below
+  bool skip;                           // the objects found are passed through, not selected
+  std::vector<const Traversal*> next;  // taken from each object found
 };
 
 // Where a selection starts and where it goes. Traversals may lead back to themselves.
@@ -83,7 +83,7 @@ struct SelectionPlan {
     std::vector<const Traversal*> next;
   };
   std::vector<Root> roots;
-  std::deque<Traversal> traversals;        // at addresses that stay
+  std::deque<Traversal> traversals;  // at addresses that stay
 };
 
 // A PropertyFilterSpec, checked. Immutable but for the types it has met; one thread at a time.
@@ -134,7 +134,7 @@ class Access {
   const Kernel& kernel_;
   const Reader& reader_;
   std::shared_ptr<const AccessTable> table_;
-  std::unordered_set<std::string> guarded_;    // entities with a permission of their own
+  std::unordered_set<std::string> guarded_;  // entities with a permission of their own
   // Entities without one have the answer of their siblings: by parent and privilege.
   std::unordered_map<std::string, std::vector<std::pair<std::string_view, bool>>> answers_;
 };
@@ -142,9 +142,9 @@ class Access {
 // The roots that do not exist for the reader.
 std::vector<MoRef> missing_roots(const SelectionPlan& plan, const Access& access);
 
-// The objects that the specs select with the properties they ask for, each object once, in the order
-// found. Throws as FilterPlan does, and ManagedObjectNotFound for a missing root unless the spec
-// wants to go on without.
+// The objects that the specs select with the properties they ask for, each object once, in the
+// order found. Throws as FilterPlan does, and ManagedObjectNotFound for a missing root unless the
+// spec wants to go on without.
 model::List<vim::ObjectContent> retrieve(const Kernel& kernel, const Reader& reader,
                                          const model::List<vim::PropertyFilterSpec>& specs);
 

@@ -1,9 +1,9 @@
 // The objects a SelectionPlan leads to, kept up to date: what filters and views stand on.
 //
 // An object is selected as long as a root or a traversal leads to it; the selection counts these
-// reasons. When references appear it follows just those. When they disappear the objects they led to
-// lose a reason; only where an object itself leads further is the whole selection worked out anew,
-// because counting cannot see through a circle.
+// reasons. When references appear it follows just those. When they disappear the objects they led
+// to lose a reason; only where an object itself leads further is the whole selection worked out
+// anew, because counting cannot see through a circle.
 #pragma once
 
 #include <memory>
@@ -51,8 +51,8 @@ class Selection final : private Watcher {
   struct Source {
     const Traversal* traversal;
     std::uint32_t uses;
-    DataPtr seen;                          // the snapshot whose references were followed
-    std::vector<MoRef> unresolved;         // those of them that led nowhere
+    DataPtr seen;                   // the snapshot whose references were followed
+    std::vector<MoRef> unresolved;  // those of them that led nowhere
   };
   struct Node {
     std::uint32_t reasons = 0;
@@ -84,9 +84,9 @@ class Selection final : private Watcher {
   const std::string session_;
   Listener& listener_;
   std::shared_ptr<const SelectionPlan> plan_;
-  std::unordered_map<Object*, Node> nodes_;    // all watched
-  std::vector<Object*> stale_;                 // sources whose references have changed
-  std::vector<MoRef> gone_;                    // removed since the last refresh
+  std::unordered_map<Object*, Node> nodes_;  // all watched
+  std::vector<Object*> stale_;               // sources whose references have changed
+  std::vector<MoRef> gone_;                  // removed since the last refresh
   bool rebuild_ = false;
 };
 

@@ -149,7 +149,7 @@ struct SerialPort {
   std::string proxy;      // vspc: URI of a serial port concentrator; network only
   bool is_server = true;  // pipe and network: endPoint
   bool no_rx_loss = false;
-  bool yield_on_poll = true;
+  bool yield_on_poll = false;
   bool start_connected = true;
 
   bool operator==(const SerialPort&) const = default;
@@ -238,7 +238,6 @@ struct MachineConfig {
   std::string guest_os_alternate;  // guestOSAltName
   std::string annotation;
   int hardware_version = 19;
-  bool is_template = false;
 
   std::int64_t memory_mib = 32;
   int cpus = 1;
@@ -306,6 +305,12 @@ std::optional<std::string> find_extra(const MachineConfig& config, std::string_v
 // What ESXi takes for a device whose virtualDev is not written.
 AdapterModel default_adapter_model(std::string_view guest_os);
 ControllerModel default_scsi_model(std::string_view guest_os);
+
+// How many unit numbers a controller has, the SCSI controller's own included: 2 on IDE, 30 on SATA,
+// 15 on NVMe, 16 on SCSI, but 65 on a PVSCSI controller from hardware version 14 on.
+int unit_count(Bus bus, ControllerModel model, int hardware_version);
+// As above for a controller of the machine; 0 when the machine has no such controller.
+int unit_count(const MachineConfig& config, Bus bus, int controller);
 
 // The lowest slot on that controller no disk, CD-ROM or other device holds.
 std::optional<Slot> first_free_slot(const MachineConfig& config, Bus bus, int controller);

@@ -10,6 +10,7 @@ namespace virga::vmx {
 
 // Well-formed UTF-8 (RFC 3629): no overlong forms, surrogates or code points past U+10FFFF.
 bool is_utf8(std::string_view text);
+bool is_ascii(std::string_view text);
 
 // windows-1252 to UTF-8. The five bytes the code page leaves open become U+FFFD.
 std::string utf8_from_windows_1252(std::string_view bytes);

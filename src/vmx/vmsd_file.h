@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "vmx/vmx_file.h"
+
 namespace virga::vmx {
 
 struct SnapshotDisk {
@@ -23,9 +25,9 @@ struct Snapshot {
   std::string description;
   std::string state_file;    // .vmsn
   std::int64_t created = 0;  // microseconds since 1970, UTC
-  bool with_memory = false;
-  bool quiesced = false;
   std::vector<SnapshotDisk> disks;
+  // What else the file says of it, keys without "snapshotN.": it goes out as it came in.
+  std::vector<VmxFile::Entry> other;
 
   bool operator==(const Snapshot&) const = default;
 };
@@ -34,6 +36,7 @@ struct SnapshotTree {
   int last_uid = 0;  // the highest uid ever given; uids are not given twice
   int current = 0;   // the snapshot the running disks descend from; 0 for none
   std::vector<Snapshot> snapshots;
+  std::vector<VmxFile::Entry> other;  // with their whole keys
 
   bool operator==(const SnapshotTree&) const = default;
 };

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,6 +21,8 @@ class VmxFile {
   struct Entry {
     std::string key;    // as the file spells it
     std::string value;  // UTF-8, unescaped
+
+    bool operator==(const Entry&) const = default;
   };
 
   static constexpr std::size_t max_size = 8 << 20;    // bytes of text
@@ -68,9 +71,10 @@ class VmxFile {
     std::string value;
   };
 
-  void add_line(std::string_view raw, std::size_t number);
-  void index();
-  void decode(std::string_view encoding);
+  void append(Line line);
+  void prepend(Line line);
+  void reindex();
+  std::size_t erase_if(const std::function<bool(std::string_view key)>& doomed);
 
   std::string name_ = "configuration";
   std::vector<Line> lines_;

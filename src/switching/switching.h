@@ -113,7 +113,7 @@ struct PortStatistics {
   bool operator==(const PortStatistics&) const = default;
 };
 
-// A daemon behind the switches came up or ended: "ovs-vswitchd", "dnsmasq for VM Network".
+// A daemon behind the switches came up or ended: "ovs-vswitchd", "dnsmasq on vg7k2m...".
 struct ServiceChange {
   std::string service;
   bool running = false;

@@ -87,7 +87,7 @@ std::string Place::path() const {
 
 void refuse(const Place& place, std::string_view message) {
   std::string path = place.path();
-  throw error(ErrorKind::invalid_argument, path, "{}: {}", path, message);
+  throw error(ErrorKind::invalid_argument, path, "{}{}{}", path, path.empty() ? "" : ": ", message);
 }
 
 void read_text(const ValueType& type, std::string_view text, void* storage, const Place& place) {

@@ -111,6 +111,7 @@ class Any {
   explicit operator bool() const { return type_ != nullptr; }
   const ValueType* type() const { return type_; }
   const void* value() const { return value_; }
+  const Counted<RefCounted>& owner() const { return owner_; }
   // The value as a T; nullptr when it is of another type. Data objects: T is exact or a base.
   template <class T>
   const T* get() const;

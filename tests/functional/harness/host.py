@@ -1,0 +1,97 @@
+"""A real virga-host: started, killed, started again."""
+
+import os
+import pathlib
+import queue
+import shutil
+import signal
+import ssl
+import subprocess
+import tempfile
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BUILD = pathlib.Path(os.environ.get("VIRGA_BUILD", ROOT / "build"))
+PROGRAM = BUILD / "bin" / "virga-host"
+READY_SECONDS = 60
+
+
+class HostProcess:
+    """One host with a state folder of its own, which outlives the process."""
+
+    user = "root"
+    password = "correct horse <&> \"battery\" staple"
+
+    def __init__(self, port=8444):
+        self.port = port
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="virga-functional-"))
+        self.state = self.directory / "state"
+        self.log = self.directory / "host.log"
+        self.password_file = self.directory / "password"
+        self.password_file.write_text(self.password + "\n")
+        self.process = None
+
+    @property
+    def url(self):
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def ca(self):
+        return self.state / "ca.pem"
+
+    def tls(self):
+        """A context that trusts the host's own certificate authority and nothing else."""
+        return ssl.create_default_context(cafile=self.ca)
+
+    def start(self, *options):
+        """Starts the host and returns once it serves."""
+        log = open(self.log, "ab")
+        self.process = subprocess.Popen(
+            [PROGRAM, "--state", self.state, "--listen", f"127.0.0.1:{self.port}",
+             "--password-file", self.password_file, *options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        ready = queue.SimpleQueue()
+        threading.Thread(target=_follow, args=(self.process.stdout, log, ready),
+                         daemon=True).start()
+        try:
+            line = ready.get(timeout=READY_SECONDS)
+        except queue.Empty:
+            line = None
+        if not line:
+            raise AssertionError(f"virga-host did not become ready; its log ends:\n{self.log_end()}")
+        return self
+
+    def kill(self):
+        """As a crash would end it: no time to clean up."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """As a service manager would: SIGTERM. Guests run on."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(timeout=30)
+
+    def restart(self):
+        self.kill()
+        return self.start()
+
+    @property
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def remove(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def log_end(self):
+        return self.log.read_text(errors="replace")[-4000:]
+
+
+def _follow(stream, log, ready):
+    """Copies the host's output to its log; puts the ready line, or None at its end, in `ready`."""
+    for line in stream:
+        log.write(line)
+        log.flush()
+        if line.startswith(b"ready "):
+            ready.put(line.decode())
+    ready.put(None)

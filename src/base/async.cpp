@@ -23,33 +23,39 @@ Async<void> sleep_for(std::chrono::steady_clock::duration duration) {
 }
 
 Signal::Signal(asio::any_io_executor executor)
-    : executor_(std::move(executor)),
-      timer_(std::make_shared<asio::steady_timer>(executor_,
-                                                  asio::steady_timer::time_point::max())) {}
+    : executor_(std::move(executor)), waiters_(std::make_shared<Waiters>()) {}
+
+Async<bool> Signal::wait_until(asio::any_io_executor executor, std::shared_ptr<Waiters> waiters,
+                               std::chrono::steady_clock::time_point deadline) {
+  Waiter waiter(std::move(executor));
+  // Leaves the list however the wait ends, even by the end of the coroutine's frame.
+  struct Place {
+    Waiters& list;
+    Waiters::iterator at;
+    ~Place() { list.erase(at); }
+  } const place{*waiters, waiters->insert(waiters->end(), &waiter)};
+  waiter.timer.expires_at(deadline);
+  boost::system::error_code ignored;
+  co_await waiter.timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  co_return waiter.notified;
+}
 
 Async<bool> Signal::wait(std::chrono::steady_clock::duration timeout) {
-  // notify() cancels the generation's timer, which in turn cancels this waiter's own.
-  auto deadline = std::make_shared<asio::steady_timer>(executor_, timeout);
-  auto notified = std::make_shared<bool>(false);
-  timer_->async_wait([deadline, notified](boost::system::error_code) {
-    *notified = true;
-    deadline->cancel();
-  });
-  boost::system::error_code ignored;
-  co_await deadline->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-  co_return *notified;
+  return wait_until(executor_, waiters_, std::chrono::steady_clock::now() + timeout);
 }
 
 Async<void> Signal::wait() {
-  auto generation = timer_;
-  boost::system::error_code ignored;
-  co_await generation->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  // Named: the coroutine's own copies, whatever becomes of the signal.
+  Async<bool> notified =
+      wait_until(executor_, waiters_, std::chrono::steady_clock::time_point::max());
+  co_await std::move(notified);
 }
 
 void Signal::notify() {
-  auto generation = std::exchange(
-      timer_, std::make_shared<asio::steady_timer>(executor_, asio::steady_timer::time_point::max()));
-  generation->cancel();
+  for (Waiter* waiter : *waiters_) {
+    waiter->notified = true;
+    waiter->timer.cancel();
+  }
 }
 
 Async<AsyncMutex::Guard> AsyncMutex::lock() {

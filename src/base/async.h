@@ -13,6 +13,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
+#include <list>
 #include <memory>
 #include <utility>
 
@@ -69,8 +70,17 @@ class Signal {
   void notify();
 
  private:
+  struct Waiter {
+    explicit Waiter(asio::any_io_executor executor) : timer(std::move(executor)) {}
+    asio::steady_timer timer;
+    bool notified = false;
+  };
+  using Waiters = std::list<Waiter*>;
+  static Async<bool> wait_until(asio::any_io_executor executor, std::shared_ptr<Waiters> waiters,
+                                std::chrono::steady_clock::time_point deadline);
+
   asio::any_io_executor executor_;
-  std::shared_ptr<asio::steady_timer> timer_;
+  std::shared_ptr<Waiters> waiters_;    // each in its coroutine's frame, for as long as it waits
 };
 
 // Mutual exclusion among coroutines of one executor, in the order of asking.

@@ -23,6 +23,7 @@ using kernel::Any;
 using kernel::MoRef;
 
 class ComputeResource;
+class ConsoleTable;
 class Datacenter;
 class Datastore;
 class Folder;
@@ -58,6 +59,8 @@ struct Host {
   std::shared_ptr<ComputeResource> compute_resource;
   std::shared_ptr<ResourcePool> resource_pool;
   std::shared_ptr<HostSystem> host_system;
+
+  std::shared_ptr<ConsoleTable> consoles;
 
   // What comes and goes, by name.
   std::map<std::string, std::shared_ptr<Datastore>> datastores;

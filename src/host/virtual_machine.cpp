@@ -1,0 +1,472 @@
+#include "host/virtual_machine.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/uuid.h"
+#include "datastore/files.h"
+#include "host/console.h"
+#include "host/datastore.h"
+#include "host/names.h"
+#include "host/network.h"
+#include "model/clock.h"
+
+namespace virga::host {
+namespace {
+
+vim::VirtualMachineCapability capability() {
+  vim::VirtualMachineCapability capability;
+  capability.bootOptionsSupported = true;
+  capability.bootRetryOptionsSupported = true;
+  capability.multipleCoresPerSocketSupported = true;
+  capability.settingVideoRamSizeSupported = true;
+  capability.nestedHVSupported = true;
+  capability.secureBootSupported = false;
+  return capability;
+}
+
+}  // namespace
+
+VirtualMachine::VirtualMachine(Host& host, MoRef self, datastore::Location config_file,
+                               vmx::VmxFile file)
+    : Entity(host, std::move(self), [&] {
+        auto properties = entity_properties<Properties>(
+            vmx::DatastorePath::parse(config_file.display()).stem(), names::vm_folder);
+        properties.capability = capability();
+        properties.environmentBrowser = names::environment_browser;
+        properties.resourcePool = names::resource_pool;
+        properties.runtime.host = names::host_system;
+        properties.runtime.connectionState = vim::VirtualMachineConnectionState::connected;
+        properties.runtime.powerState = vim::VirtualMachinePowerState::poweredOff;
+        properties.runtime.faultToleranceState = vim::VirtualMachineFaultToleranceState::notConfigured;
+        properties.runtime.recordReplayState = vim::VirtualMachineRecordReplayState::inactive;
+        properties.guestHeartbeatStatus = vim::ManagedEntityStatus::gray;
+        properties.summary.overallStatus = vim::ManagedEntityStatus::green;
+        properties.summary.quickStats.guestHeartbeatStatus = vim::ManagedEntityStatus::gray;
+        properties.summary.config.name = properties.name;
+        properties.summary.config.vmPathName = config_file.display();
+        return properties;
+      }()),
+      config_file_(std::move(config_file)),
+      file_(std::move(file)),
+      run_ended_(host.kernel.executor) {
+  update([&](Properties& p) {
+    p.summary.vm = this->self();
+    p.summary.runtime = p.runtime;
+  });
+}
+
+std::string VirtualMachine::display_name() const {
+  return config_.display_name.empty()
+             ? vmx::DatastorePath::parse(config_file_.display()).stem()
+             : config_.display_name;
+}
+
+Async<void> VirtualMachine::load() {
+  config_ = vmx::read(file_);
+  bool changed = vmx::generate_missing_macs(config_);
+  if (config_.bios_uuid.empty()) {
+    config_.bios_uuid = make_uuid();
+    changed = true;
+  }
+  if (config_.instance_uuid.empty()) {
+    config_.instance_uuid = make_uuid();
+    changed = true;
+  }
+  if (changed && !config_file_.datastore->read_only()) {
+    const vmx::MachineConfig completed = config_;
+    co_await save_config(completed);
+  }
+  disks_ = co_await query_disks(config_);
+  publish_config();
+}
+
+void VirtualMachine::mark_invalid(const std::string& reason) {
+  update([&](Properties& p) {
+    p.runtime.connectionState = vim::VirtualMachineConnectionState::invalid;
+    p.summary.runtime = p.runtime;
+    p.overallStatus = p.summary.overallStatus = vim::ManagedEntityStatus::red;
+    vim::VmDisconnectedEvent issue;
+    issue.fullFormattedMessage = reason;
+    issue.createdTime = model::now();
+    p.configIssue.clear();
+    p.configIssue.push_back(model::Ptr<vim::Event>(model::share(std::move(issue)).data()));
+  });
+  logger("vm")->error("{}: {}", config_file_.display(), reason);
+}
+
+ConfigContext VirtualMachine::context() const {
+  Host& h = host();
+  ConfigContext context{vmx::DatastorePath::parse(config_file_.display())};
+  context.disk = [disks = disks_](const vmx::DatastorePath& path) -> std::optional<datastore::DiskInfo> {
+    const auto found = disks.find(path.format());
+    return found == disks.end() ? std::nullopt : std::optional(found->second);
+  };
+  context.datastore = [&h](const std::string& name) -> std::optional<MoRef> {
+    const auto found = h.datastores.find(name);
+    return found == h.datastores.end() ? std::nullopt : std::optional(found->second->self());
+  };
+  context.network = [&h](const std::string& name) -> std::optional<MoRef> {
+    const auto network = h.network(name);
+    return network ? std::optional(network->self()) : std::nullopt;
+  };
+  context.name_of = [&h](const MoRef& ref) {
+    const auto object = h.kernel.inventory.get(ref);
+    return static_cast<const vim::ManagedEntityProperties&>(*object->snapshot()).name;
+  };
+  context.absolute = [&h](const vmx::DatastorePath& path) {
+    const auto place = h.locate(path.format());
+    return (place.datastore->root() / place.path).string();
+  };
+  context.max_vcpus = h.capabilities.max_vcpus;
+  context.max_memory_mib = h.capabilities.max_memory_mib;
+  return context;
+}
+
+Async<VirtualMachine::Disks> VirtualMachine::query_disks(vmx::MachineConfig config) const {
+  const ConfigContext here = context();
+  std::vector<datastore::Location> places;
+  for (const vmx::Disk& disk : config.disks) {
+    try {
+      places.push_back(host().locate(resolve_file(here, disk.file).format()));
+    } catch (const kernel::Fault&) {
+      // On a datastore this host has not got: the disk is shown without its size.
+    }
+  }
+  co_return co_await offload(host().kernel.workers, [places] {
+    Disks disks;
+    for (const auto& place : places) {
+      try {
+        disks[place.display()] = datastore::query_disk(place);
+      } catch (const Error& failure) {
+        logger("vm")->warn("{}", failure.what());
+      }
+    }
+    return disks;
+  });
+}
+
+void VirtualMachine::publish_config() {
+  const ConfigContext here = context();
+  auto info = model::share(config_info(config_, here, device_state_, powered_on()));
+  const auto summary = config_summary(config_, here);
+  auto layout = model::share(file_layout(config_, here));
+  model::Array<MoRef> datastores = {host().datastore(here.config_file.datastore())->self()};
+  for (const vmx::Disk& disk : config_.disks) {
+    if (const auto ref = here.datastore(resolve_file(here, disk.file).datastore()))
+      add_reference(datastores, *ref);
+  }
+  model::Array<MoRef> networks;
+  for (const auto& adapter : config_.network_adapters) {
+    if (const auto ref = here.network(adapter.network)) add_reference(networks, *ref);
+  }
+  update([&](Properties& p) {
+    p.name = display_name();
+    p.config = info;
+    p.summary.config = summary;
+    p.layoutEx = layout;
+    p.datastore = datastores;
+    p.network = networks;
+    p.resourceConfig = model::share([&] {
+      vim::ResourceConfigSpec resources;
+      resources.entity = self();
+      if (info->cpuAllocation) resources.cpuAllocation = *info->cpuAllocation;
+      if (info->memoryAllocation) resources.memoryAllocation = *info->memoryAllocation;
+      return resources;
+    }());
+  });
+  const MoRef ref = self();
+  for (const auto& [name, datastore] : host().datastores) {
+    const bool uses = std::find(datastores.begin(), datastores.end(), datastore->self()) != datastores.end();
+    datastore->update([&](auto& p) { uses ? add_reference(p.vm, ref) : remove_reference(p.vm, ref); });
+  }
+  for (const auto& [name, network] : host().networks) {
+    const bool uses = std::find(networks.begin(), networks.end(), network->self()) != networks.end();
+    network->update([&](auto& p) { uses ? add_reference(p.vm, ref) : remove_reference(p.vm, ref); });
+  }
+}
+
+Async<void> VirtualMachine::save_config(vmx::MachineConfig config) {
+  vmx::VmxFile next = file_;
+  vmx::write(config, next);
+  const std::string text = next.serialize();
+  const datastore::Location place = config_file_;
+  co_await offload(host().kernel.workers, [place, text] {
+    datastore::Upload upload(place, datastore::IfExists::replace);
+    upload.write(text);
+    upload.commit();
+  });
+  file_ = std::move(next);
+  config_ = std::move(config);
+}
+
+void VirtualMachine::log(const std::string& line) {
+  try {
+    const auto folder = vmx::DatastorePath::parse(config_file_.display()).sibling("vmware.log");
+    const Fd fd = config_file_.datastore->open(folder.path(), O_WRONLY | O_CREAT | O_APPEND);
+    write_all(fd.get(), fmt::format("{:%Y-%m-%dT%H:%M:%S}Z| vmx| I005: {}\n",
+                                    fmt::gmtime(std::time(nullptr)), line), folder.format());
+  } catch (const Error& failure) {
+    logger("vm")->warn("{}: {}", display_name(), failure.what());
+  }
+}
+
+// --- Tasks ------------------------------------------------------------------------------------
+
+MoRef VirtualMachine::run_task(model::Call& call, const char* method, const char* description_id,
+                               Work work) {
+  kernel::TaskSpec spec{method, description_id, self(), properties().name};
+  const auto me = std::static_pointer_cast<VirtualMachine>(shared_from_this());
+  return host().kernel.tasks.run(
+      call, std::move(spec), [me, work = std::move(work)](kernel::TaskHandle& handle) -> Async<Any> {
+        return exclusively(me, work, handle);
+      });
+}
+
+Async<Any> VirtualMachine::exclusively(std::shared_ptr<VirtualMachine> self, Work work,
+                                       kernel::TaskHandle& handle) {
+  if (self->current_task_) {
+    vim::TaskInProgress detail;
+    detail.task = *self->current_task_;
+    throw kernel::Fault(std::move(detail), fmt::format("{} is busy with another task, {}.",
+                                                       self->display_name(),
+                                                       self->current_task_->value));
+  }
+  struct Reset {
+    std::optional<MoRef>& task;
+    ~Reset() { task.reset(); }
+  } reset{self->current_task_};
+  self->current_task_ = handle.ref();
+  Any result = co_await work(handle);
+  co_return result;
+}
+
+void VirtualMachine::require_accessible() const {
+  if (properties().runtime.connectionState == vim::VirtualMachineConnectionState::connected) return;
+  throw kernel::invalid_state(fmt::format("{} is not accessible: {} cannot be read.",
+                                          properties().name, config_file_.display()));
+}
+
+void VirtualMachine::refuse_power_state(vim::VirtualMachinePowerState wanted) const {
+  const auto word = [](vim::VirtualMachinePowerState state) {
+    return state == vim::VirtualMachinePowerState::poweredOn    ? "powered on"
+           : state == vim::VirtualMachinePowerState::suspended ? "suspended"
+                                                               : "powered off";
+  };
+  vim::InvalidPowerState detail;
+  detail.requestedState = wanted;
+  detail.existingState = properties().runtime.powerState;
+  throw kernel::Fault(std::move(detail),
+                      fmt::format("{} is {}; this needs it {}.", properties().name,
+                                  word(properties().runtime.powerState), word(wanted)));
+}
+
+void VirtualMachine::require_power_state(vim::VirtualMachinePowerState wanted) const {
+  if (properties().runtime.powerState != wanted) refuse_power_state(wanted);
+}
+
+// --- Configuration ----------------------------------------------------------------------------
+
+Async<void> VirtualMachine::Reload(model::Call&, const vim::ReloadRequestType&) {
+  const auto place = config_file_;
+  const std::string text = co_await offload(host().kernel.workers, [place] {
+    const datastore::Download file(place);
+    std::string content(file.size(), '\0');
+    content.resize(file.read(0, content));
+    return content;
+  });
+  file_ = vmx::VmxFile::parse(text, place.display());
+  co_await load();
+  update([](Properties& p) {
+    p.runtime.connectionState = vim::VirtualMachineConnectionState::connected;
+    p.summary.runtime = p.runtime;
+    p.overallStatus = p.summary.overallStatus = vim::ManagedEntityStatus::green;
+    p.configIssue.clear();
+  });
+}
+
+Async<void> VirtualMachine::RefreshStorageInfo(model::Call&,
+                                               const vim::RefreshStorageInfoRequestType&) {
+  disks_ = co_await query_disks(config_);
+  publish_config();
+}
+
+Async<MoRef> VirtualMachine::Rename_Task(model::Call& call, const vim::RenameRequestType& r) {
+  const auto spec = model::share([&] {
+    vim::VirtualMachineConfigSpec renamed;
+    renamed.name = r.newName;
+    return renamed;
+  }());
+  const std::string user = kernel::context(call).user();
+  host().kernel.authorization.check(host().kernel.inventory, user, *this,
+                                    "VirtualMachine.Config.Rename");
+  co_return run_task(call, "Rename_Task", "VirtualMachine.rename",
+                     [this, spec, user](kernel::TaskHandle& handle) -> Async<Any> {
+                       co_await reconfigure(spec, user, handle);
+                       co_return Any();
+                     });
+}
+
+Async<MoRef> VirtualMachine::ReconfigVM_Task(model::Call& call, const vim::ReconfigVMRequestType& r) {
+  const auto spec = model::share(vim::VirtualMachineConfigSpec(r.spec));
+  const std::string user = kernel::context(call).user();
+  co_return run_task(call, "ReconfigVM_Task", "VirtualMachine.reconfigure",
+                     [this, spec, user](kernel::TaskHandle& handle) -> Async<Any> {
+                       co_await reconfigure(spec, user, handle);
+                       co_return Any();
+                     });
+}
+
+namespace {
+
+// Disks made for a change that then fails must not stay behind.
+Async<void> create_disks(Host& host, const std::vector<DiskToCreate>& disks,
+                         kernel::TaskHandle& handle) {
+  std::vector<std::pair<datastore::Location, datastore::DiskSpec>> wanted;
+  for (const DiskToCreate& disk : disks) wanted.emplace_back(host.locate(disk.path.format()), disk.spec);
+  co_await offload(host.kernel.workers, [&handle, wanted] {
+    std::size_t made = 0;
+    try {
+      for (const auto& [place, spec] : wanted) {
+        datastore::create_disk(place, spec, [&](std::uint64_t done, std::uint64_t total) {
+          if (total > 0) handle.report(static_cast<int>(done * 90 / total));
+        }, handle.stop_token());
+        ++made;
+      }
+    } catch (...) {
+      while (made > 0) datastore::delete_disk(wanted[--made].first);
+      throw;
+    }
+  });
+}
+
+Async<void> delete_disks(Host& host, std::vector<vmx::DatastorePath> disks) {
+  std::vector<datastore::Location> places;
+  for (const auto& disk : disks) places.push_back(host.locate(disk.format()));
+  co_await offload(host.kernel.workers, [places] {
+    for (const auto& place : places) datastore::delete_disk(place);
+  });
+}
+
+std::vector<vmx::DatastorePath> paths_of(const std::vector<DiskToCreate>& disks) {
+  std::vector<vmx::DatastorePath> paths;
+  for (const DiskToCreate& disk : disks) paths.push_back(disk.path);
+  return paths;
+}
+
+}  // namespace
+
+Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec> spec,
+                                        std::string user, kernel::TaskHandle& handle) {
+  require_accessible();
+  const ConfigPlan plan = plan_change(config_, *spec, context(), powered_on());
+  auto& kernel = host().kernel;
+  for (const std::string& privilege : plan.privileges)
+    kernel.authorization.check(kernel.inventory, user, *this, privilege);
+  for (const auto& [ref, other] : host().virtual_machines) {
+    if (other.get() != this && other->properties().name == plan.config.display_name)
+      throw kernel::duplicate_name(plan.config.display_name, other->self());
+  }
+  co_await create_disks(host(), plan.create, handle);
+  std::exception_ptr failure;
+  try {
+    for (const DiskToGrow& disk : plan.grow) {
+      const auto place = host().locate(disk.path.format());
+      co_await offload(kernel.workers, [place, disk] {
+        datastore::extend_disk(place, disk.capacity, disk.eager_zero);
+      });
+    }
+    disks_ = co_await query_disks(plan.config);
+    if (machine_) co_await apply_hot(plan);
+    co_await save_config(plan.config);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    co_await delete_disks(host(), paths_of(plan.create));
+    disks_ = co_await query_disks(config_);
+    publish_config();
+    std::rethrow_exception(failure);
+  }
+  for (const auto& [key, connected] : plan.connections.connected) device_state_.connected[key] = connected;
+  co_await delete_disks(host(), plan.destroy);
+  publish_config();
+  vim::VmReconfiguredEvent event;
+  event.configSpec = *spec;
+  post(std::move(event), fmt::format("Reconfigured {} on {} in ha-datacenter", properties().name,
+                                     host().identity.name), user);
+  log("Reconfigured by " + user);
+}
+
+const vmx::NetworkAdapter& VirtualMachine::adapter_with(const vmx::MachineConfig& config, int key) {
+  const auto found = std::find_if(config.network_adapters.begin(), config.network_adapters.end(),
+                                  [&](const auto& adapter) { return device_key(adapter) == key; });
+  if (found == config.network_adapters.end())
+    throw error(ErrorKind::not_found, std::to_string(key), "there is no network adapter {}", key);
+  return *found;
+}
+
+Async<void> VirtualMachine::apply_hot(const ConfigPlan& plan) {
+  const hypervisor::MachineSpec spec = machine_spec(plan.config, context(), machine_id());
+  for (const int key : plan.removed) co_await unplug(key);
+  for (const int key : plan.added) co_await plug(plan, spec, key);
+  for (const int key : plan.edited) co_await change_live(spec, key, plan);
+}
+
+Async<void> VirtualMachine::plug(const ConfigPlan& plan, const hypervisor::MachineSpec& spec,
+                                 int key) {
+  for (const auto& controller : spec.controllers)
+    if (controller.key == key) co_return co_await machine_->add_controller(controller);
+  for (const auto& disk : spec.disks)
+    if (disk.key == key) co_return co_await machine_->add_disk(disk);
+  for (const auto& wanted : spec.nics) {
+    if (wanted.key != key) continue;
+    hypervisor::Nic nic = wanted;
+    Fd tap = co_await attach_nic(nic, adapter_with(plan.config, key).network);
+    co_return co_await machine_->add_nic(nic, std::move(tap));
+  }
+}
+
+Async<void> VirtualMachine::unplug(int key) {
+  const hypervisor::MachineSpec present = machine_->spec();
+  for (const auto& disk : present.disks)
+    if (disk.key == key) co_return co_await machine_->remove_disk(key);
+  for (const auto& controller : present.controllers)
+    if (controller.key == key) co_return co_await machine_->remove_controller(key);
+  for (const auto& nic : present.nics) {
+    if (nic.key != key) continue;
+    co_await machine_->remove_nic(key);
+    if (!nic.tap.empty()) co_await host().switching->detach(nic.tap);
+    co_return;
+  }
+}
+
+Async<void> VirtualMachine::change_live(const hypervisor::MachineSpec& spec, int key,
+                                        const ConfigPlan& plan) {
+  for (const auto& cdrom : spec.cdroms) {
+    if (cdrom.key != key) continue;
+    const auto connected = plan.connections.connected.find(key);
+    const bool in = connected == plan.connections.connected.end() || connected->second;
+    co_return co_await machine_->change_medium(key, in ? cdrom.path : std::nullopt);
+  }
+  for (const auto& nic : spec.nics) {
+    if (nic.key != key) continue;
+    const std::string network = adapter_with(plan.config, key).network;
+    for (const auto& port : host().switching->ports()) {
+      if (port.vm == machine_id() && port.nic_key == key && port.port_group != network)
+        co_await host().switching->move(port.id, network);
+    }
+    const auto connected = plan.connections.connected.find(key);
+    if (connected != plan.connections.connected.end())
+      co_await machine_->set_link(key, connected->second);
+    co_return;
+  }
+}
+
+void VirtualMachine::set_quick_stats(const vim::VirtualMachineQuickStats& stats) {
+  update([&](Properties& p) { p.summary.quickStats = stats; });
+}
+
+}  // namespace virga::host

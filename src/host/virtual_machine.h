@@ -1,0 +1,157 @@
+// VirtualMachine: one VM of this host, from its folder in a datastore to its running guest.
+//
+// virtual_machine.cpp holds what the object is and its configuration, virtual_machine_power.cpp its
+// life from power on to off, virtual_machine_creation.cpp how VMs come and go.
+#pragma once
+
+#include "datastore/vm_lock.h"
+#include "host/entity.h"
+#include "host/vm_config.h"
+#include "kernel/task.h"
+#include "vmx/vmx_file.h"
+
+namespace virga::host {
+
+class VirtualMachine final : public Entity<vim::VirtualMachine> {
+ public:
+  // `config_file` is the .vmx, `file` its content. load() completes the object.
+  VirtualMachine(Host& host, MoRef self, datastore::Location config_file, vmx::VmxFile file);
+
+  // Reads what the configuration names, and fills the properties in.
+  Async<void> load();
+  // The .vmx cannot be read: the VM stays in the inventory, inaccessible, with the reason.
+  void mark_invalid(const std::string& reason);
+  // Takes up what the hypervisor still had of this VM after a restart of the daemon.
+  Async<void> adopt(std::unique_ptr<hypervisor::Machine> machine);
+  // No guest of it runs: a suspended VM or one that is off.
+  void settle_without_guest();
+
+  // What names the VM's machine to the hypervisor: its instance UUID.
+  const std::string& machine_id() const { return config_.instance_uuid; }
+  const datastore::Location& config_file() const { return config_file_; }
+  const vmx::MachineConfig& config() const { return config_; }
+  // nullptr while nothing of it runs.
+  hypervisor::Machine* machine() const { return machine_.get(); }
+  bool powered_on() const {
+    return properties().runtime.powerState == vim::VirtualMachinePowerState::poweredOn;
+  }
+  void set_quick_stats(const vim::VirtualMachineQuickStats& stats);
+  // Appends a line to the VM's vmware.log.
+  void log(const std::string& line);
+
+  Async<MoRef> Rename_Task(model::Call&, const vim::RenameRequestType&) override;
+  Async<MoRef> Destroy_Task(model::Call&, const vim::DestroyRequestType&) override;
+  Async<void> Reload(model::Call&, const vim::ReloadRequestType&) override;
+  Async<void> RefreshStorageInfo(model::Call&, const vim::RefreshStorageInfoRequestType&) override;
+  Async<MoRef> ReconfigVM_Task(model::Call&, const vim::ReconfigVMRequestType&) override;
+  Async<MoRef> PowerOnVM_Task(model::Call&, const vim::PowerOnVMRequestType&) override;
+  Async<MoRef> PowerOffVM_Task(model::Call&, const vim::PowerOffVMRequestType&) override;
+  Async<MoRef> SuspendVM_Task(model::Call&, const vim::SuspendVMRequestType&) override;
+  Async<MoRef> ResetVM_Task(model::Call&, const vim::ResetVMRequestType&) override;
+  Async<void> ShutdownGuest(model::Call&, const vim::ShutdownGuestRequestType&) override;
+  Async<void> RebootGuest(model::Call&, const vim::RebootGuestRequestType&) override;
+  Async<void> AnswerVM(model::Call&, const vim::AnswerVMRequestType&) override;
+  Async<void> UnregisterVM(model::Call&, const vim::UnregisterVMRequestType&) override;
+  Async<void> TerminateVM(model::Call&, const vim::TerminateVMRequestType&) override;
+  Async<vim::VirtualMachineMksTicket> AcquireMksTicket(
+      model::Call&, const vim::AcquireMksTicketRequestType&) override;
+  Async<vim::VirtualMachineTicket> AcquireTicket(model::Call&,
+                                                 const vim::AcquireTicketRequestType&) override;
+  Async<MoRef> CreateScreenshot_Task(model::Call&,
+                                     const vim::CreateScreenshotRequestType&) override;
+
+ private:
+  friend Async<Any> create_virtual_machine(Host&, kernel::TaskHandle&, std::string,
+                                           model::Ptr<vim::VirtualMachineConfigSpec>, MoRef);
+
+  using Work = std::function<Async<Any>(kernel::TaskHandle&)>;
+  using Disks = std::map<std::string, datastore::DiskInfo>;    // by "[ds] path"
+
+  // Runs `work` as a task of this VM; one at a time, the next is TaskInProgress.
+  MoRef run_task(model::Call& call, const char* method, const char* description_id, Work work);
+  static Async<Any> exclusively(std::shared_ptr<VirtualMachine> self, Work work,
+                                kernel::TaskHandle& handle);
+
+  void require_accessible() const;
+  void require_power_state(vim::VirtualMachinePowerState wanted) const;
+  [[noreturn]] void refuse_power_state(vim::VirtualMachinePowerState wanted) const;
+
+  // virtual_machine.cpp
+  ConfigContext context() const;
+  Async<Disks> query_disks(vmx::MachineConfig config) const;
+  void publish_config();
+  Async<void> save_config(vmx::MachineConfig config);
+  Async<void> reconfigure(model::Ptr<vim::VirtualMachineConfigSpec> spec, std::string user,
+                          kernel::TaskHandle& handle);
+  Async<void> apply_hot(const ConfigPlan& plan);
+  static const vmx::NetworkAdapter& adapter_with(const vmx::MachineConfig& config, int key);
+  Async<void> plug(const ConfigPlan& plan, const hypervisor::MachineSpec& spec, int key);
+  Async<void> unplug(int key);
+  Async<void> change_live(const hypervisor::MachineSpec& spec, int key, const ConfigPlan& plan);
+  std::string display_name() const;
+
+  // virtual_machine_power.cpp
+  Async<void> power_on(std::string user, kernel::TaskHandle& handle);
+  Async<void> start_machine(kernel::TaskHandle& handle);
+  Async<hypervisor::StartOptions> prepare_start(hypervisor::MachineSpec& spec);
+  Async<Fd> attach_nic(hypervisor::Nic& nic, const std::string& network);
+  Async<void> detach_nics();
+  Async<void> suspend(kernel::TaskHandle& handle);
+  Async<void> discard_suspended_state();
+  void follow(std::unique_ptr<hypervisor::Machine> machine);
+  void handle(const hypervisor::MachineEvent& event);
+  Async<void> finish_run(hypervisor::Exit exit);
+  void set_power_state(vim::VirtualMachinePowerState state);
+  void set_guest(const hypervisor::GuestInfo& info);
+  Async<void> watch_guest();
+  hypervisor::Machine& running_machine() const;
+  void require_tools() const;
+
+  // virtual_machine_creation.cpp
+  Async<void> destroy(std::string user);
+  void unregister(const std::string& user);
+
+  template <class E>
+  void post(E event, const std::string& message, const std::string& user = {});
+
+  datastore::Location config_file_;
+  vmx::VmxFile file_;
+  vmx::MachineConfig config_;
+  Disks disks_;
+  DeviceState device_state_;
+  std::optional<MoRef> current_task_;
+  std::unique_ptr<hypervisor::Machine> machine_;
+  std::uint64_t run_ = 0;    // counts runs: what belongs to an earlier one stops
+  std::optional<datastore::VmLock> lock_;
+  Signal run_ended_;
+};
+
+template <class E>
+void VirtualMachine::post(E event, const std::string& message, const std::string& user) {
+  vim::VmEventArgument argument;
+  argument.name = properties().name;
+  argument.vm = self();
+  event.vm = model::share(std::move(argument));
+  event.template_ = config_.is_template;
+  host().post(std::move(event), message, user);
+}
+
+// The work of Folder.CreateVM_Task.
+Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::string user,
+                                  model::Ptr<vim::VirtualMachineConfigSpec> spec, MoRef pool);
+
+struct Registration {
+  std::string path;                   // of the .vmx
+  std::optional<std::string> name;    // none: the one in the file
+  bool as_template = false;
+  std::optional<MoRef> pool;
+};
+// The work of Folder.RegisterVM_Task.
+Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle& handle, std::string user,
+                                    Registration wanted);
+
+// Brings back the VMs that the database knows, finishes what a killed daemon left half done, and
+// takes up the guests that still run.
+Async<void> restore_virtual_machines(Host& host);
+
+}  // namespace virga::host

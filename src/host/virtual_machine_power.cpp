@@ -1,0 +1,535 @@
+// The life of a VM from power on to off, and what its guest tells meanwhile.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "datastore/files.h"
+#include "host/console.h"
+#include "host/host_system.h"
+#include "host/network.h"
+#include "host/virtual_machine.h"
+#include "hypervisor/firmware.h"
+#include "model/clock.h"
+
+namespace virga::host {
+namespace {
+
+// How often a guest's agent is asked; it has no way to tell by itself.
+constexpr auto kGuestInterval = std::chrono::seconds(5);
+// Until it has an address, which is what everybody waits for.
+constexpr auto kGuestFirstInterval = std::chrono::milliseconds(500);
+
+std::string suspend_file(const datastore::Location& config_file) {
+  return vmx::DatastorePath::parse(config_file.display()).stem() + ".vmss";
+}
+
+std::string absolute(const datastore::Location& place) {
+  return (place.datastore->root() / place.path).string();
+}
+
+}  // namespace
+
+// --- Power on ---------------------------------------------------------------------------------
+
+Async<MoRef> VirtualMachine::PowerOnVM_Task(model::Call& call, const vim::PowerOnVMRequestType& r) {
+  if (r.host && *r.host != *properties().runtime.host) throw kernel::managed_object_not_found(*r.host);
+  const std::string user = kernel::context(call).user();
+  co_return run_task(call, "PowerOnVM_Task", "VirtualMachine.powerOn",
+                     [this, user](kernel::TaskHandle& handle) -> Async<Any> {
+                       co_await power_on(user, handle);
+                       co_return Any();
+                     });
+}
+
+Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handle) {
+  require_accessible();
+  if (powered_on()) refuse_power_state(vim::VirtualMachinePowerState::poweredOn);
+  if (config_.is_template) throw kernel::not_supported("Powering on the template " + properties().name);
+  if (host().host_system->properties().runtime.inMaintenanceMode)
+    throw kernel::invalid_state("The host is in maintenance mode.");
+  post(vim::VmStartingEvent{}, fmt::format("{} on host {} in ha-datacenter is starting",
+                                           properties().name, host().identity.name), user);
+  std::exception_ptr failure;
+  try {
+    co_await start_machine(handle);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    co_await detach_nics();
+    if (lock_) lock_->release();
+    lock_.reset();
+    const auto fault = kernel::from_exception(failure, "Powering on " + properties().name);
+    log("Power on failed: " + fault.message());
+    vim::VmFailedToPowerOnEvent event;
+    vim::LocalizedMethodFault reason;
+    reason.fault = model::Ptr<vim::MethodFault>(fault.detail());
+    reason.localizedMessage = fault.message();
+    event.reason = std::move(reason);
+    post(std::move(event), fmt::format("Cannot power on {}: {}", properties().name, fault.message()),
+         user);
+    throw fault;
+  }
+  post(vim::VmPoweredOnEvent{}, fmt::format("{} on {} in ha-datacenter is powered on",
+                                            properties().name, host().identity.name), user);
+}
+
+Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
+  const datastore::Location place = config_file_;
+  const auto owner = datastore::LockOwner::self(host().identity.uuid, host().identity.name);
+  lock_ = co_await offload(host().kernel.workers, [place, owner] {
+    return datastore::VmLock::acquire(place, owner);
+  });
+  handle.report(10);
+  disks_ = co_await query_disks(config_);
+  const bool resuming = !config_.suspend_state.empty();
+  hypervisor::MachineSpec spec = machine_spec(config_, context(), machine_id());
+  hypervisor::StartOptions options = co_await prepare_start(spec);
+  handle.report(30);
+  log(fmt::format("{} with {} vCPU and {} MB, {} ({})", resuming ? "Resuming" : "Powering on",
+                  spec.vcpus, spec.memory_mib, host().capabilities.backend,
+                  host().capabilities.accelerator));
+  auto machine = co_await host().hypervisor->start(std::move(spec), std::move(options));
+  follow(std::move(machine));
+  // From here on the guest runs, whatever else goes wrong.
+  vmx::MachineConfig running = config_;
+  running.clean_shutdown = false;
+  running.suspend_state.clear();
+  co_await save_config(std::move(running));
+  if (resuming) {
+    const auto state = config_file_.sibling(suspend_file(config_file_));
+    co_await offload(host().kernel.workers, [state] {
+      if (state.datastore->exists(state.path)) datastore::remove(state);
+    });
+  }
+}
+
+Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::MachineSpec& spec) {
+  hypervisor::StartOptions options;
+  if (spec.firmware == hypervisor::Firmware::efi) {
+    const std::string nvram = spec.nvram_path;
+    co_await offload(host().kernel.workers, [nvram] { hypervisor::create_efi_variables(nvram); });
+  }
+  for (hypervisor::Nic& nic : spec.nics) {
+    const std::string network = adapter_with(config_, nic.key).network;
+    Fd tap = co_await attach_nic(nic, network);
+    if (tap) options.taps.emplace(nic.key, std::move(tap));
+  }
+  if (!config_.suspend_state.empty()) {
+    const auto state = config_file_.sibling(config_.suspend_state);
+    options.restore_from = absolute(state);
+  }
+  if (const int held = ::fcntl(lock_->fd(), F_DUPFD_CLOEXEC, 0); held >= 0)
+    options.held.emplace_back(held);
+  else
+    throw virga::system_error(config_file_.display(), "cannot keep the lock of");
+  co_return options;
+}
+
+Async<Fd> VirtualMachine::attach_nic(hypervisor::Nic& nic, const std::string& network) {
+  if (!host().network(network)) {
+    nic.link_up = false;    // the card is there, its cable leads nowhere
+    co_return Fd();
+  }
+  switching::PortRequest request{machine_id(), properties().name, nic.key, nic.mac, network};
+  switching::Tap tap = co_await host().switching->attach(std::move(request));
+  if (tap.fd) nic.tap = tap.port;
+  co_return std::move(tap.fd);
+}
+
+Async<void> VirtualMachine::detach_nics() {
+  for (const switching::Port& port : host().switching->ports()) {
+    if (port.vm == machine_id()) co_await host().switching->detach(port.id);
+  }
+}
+
+// --- While it runs ----------------------------------------------------------------------------
+
+void VirtualMachine::follow(std::unique_ptr<hypervisor::Machine> machine) {
+  machine_ = std::move(machine);
+  const auto run = ++run_;
+  update([&](Properties& p) {
+    p.runtime.bootTime = model::now();
+    p.runtime.suspendTime.reset();
+    p.runtime.maxCpuUsage = static_cast<std::int32_t>(config_.cpus * host().facts.cpu.mhz);
+    p.runtime.maxMemoryUsage = static_cast<std::int32_t>(config_.memory_mib);
+    p.runtime.device.clear();
+  });
+  set_power_state(vim::VirtualMachinePowerState::poweredOn);
+  device_state_ = {};
+  publish_config();
+  const std::weak_ptr<Object> weak = weak_from_this();
+  machine_->on_event([weak, run](const hypervisor::MachineEvent& event) {
+    const auto me = std::static_pointer_cast<VirtualMachine>(weak.lock());
+    if (me && me->run_ == run) me->handle(event);
+  });
+  if (machine_->agent_connected()) spawn(host().kernel.executor, "guest", watch_guest());
+}
+
+void VirtualMachine::handle(const hypervisor::MachineEvent& event) {
+  if (const auto* exited = std::get_if<hypervisor::Exited>(&event)) {
+    spawn(host().kernel.executor, "end of a run", finish_run(exited->exit));
+  } else if (const auto* reset = std::get_if<hypervisor::WasReset>(&event)) {
+    log(reset->by_guest ? "The guest restarted" : "Reset");
+    if (reset->by_guest)
+      post(vim::VmResettingEvent{}, fmt::format("The guest of {} restarted", properties().name));
+  } else if (const auto* agent = std::get_if<hypervisor::AgentChanged>(&event)) {
+    if (agent->connected) {
+      spawn(host().kernel.executor, "guest", watch_guest());
+    } else {
+      set_guest({});
+    }
+  } else if (const auto* tray = std::get_if<hypervisor::TrayMoved>(&event)) {
+    device_state_.connected[tray->cdrom_key] = !tray->open;
+    publish_config();
+  } else if (const auto* storage = std::get_if<hypervisor::StorageFailed>(&event)) {
+    log("Storage failed: " + storage->message);
+    vim::VmMessageErrorEvent failed;
+    failed.message = storage->message;
+    post(std::move(failed), fmt::format("{}: {}", properties().name, storage->message));
+  }
+}
+
+void VirtualMachine::set_power_state(vim::VirtualMachinePowerState state) {
+  update([&](Properties& p) {
+    p.runtime.powerState = state;
+    if (state != vim::VirtualMachinePowerState::poweredOn) p.runtime.bootTime.reset();
+    p.runtime.suspendTime.reset();
+    if (state == vim::VirtualMachinePowerState::suspended) p.runtime.suspendTime = model::now();
+    p.runtime.cleanPowerOff = config_.clean_shutdown;
+    p.summary.runtime = p.runtime;
+    if (state != vim::VirtualMachinePowerState::poweredOn) {
+      p.summary.quickStats = {};
+      p.summary.quickStats.guestHeartbeatStatus = vim::ManagedEntityStatus::gray;
+    }
+  });
+  set_guest({});
+}
+
+Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
+  const auto me = shared_from_this();
+  ++run_;
+  machine_.reset();
+  const bool suspended = exit.cause == hypervisor::Exit::Cause::saved;
+  log(suspended ? "Suspended" : "Powered off: " + hypervisor::describe(exit));
+  std::exception_ptr failure;
+  try {
+    vmx::MachineConfig ended = config_;
+    ended.clean_shutdown = exit.cause != hypervisor::Exit::Cause::killed &&
+                           exit.cause != hypervisor::Exit::Cause::failed;
+    ended.suspend_state = suspended ? suspend_file(config_file_) : "";
+    co_await save_config(std::move(ended));
+    co_await detach_nics();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    const auto fault = kernel::from_exception(failure, "ending a run");
+    logger("vm")->error("{}: {}", properties().name, fault.message());
+  }
+  if (lock_) lock_->release();
+  lock_.reset();
+  device_state_ = {};
+  set_power_state(suspended ? vim::VirtualMachinePowerState::suspended
+                            : vim::VirtualMachinePowerState::poweredOff);
+  publish_config();
+  if (suspended) {
+    post(vim::VmSuspendedEvent{}, fmt::format("{} on {} in ha-datacenter is suspended",
+                                              properties().name, host().identity.name));
+  } else {
+    post(vim::VmPoweredOffEvent{}, fmt::format("{} on {} in ha-datacenter is powered off: {}",
+                                               properties().name, host().identity.name,
+                                               hypervisor::describe(exit)));
+  }
+  run_ended_.notify();
+}
+
+Async<void> VirtualMachine::adopt(std::unique_ptr<hypervisor::Machine> machine) {
+  if (machine->state() == hypervisor::MachineState::exited) {
+    const auto exit = machine->exit().value_or(hypervisor::Exit{});
+    machine.reset();
+    co_await finish_run(exit);
+    co_return;
+  }
+  log("The host's daemon restarted; the guest ran on");
+  const auto connected = machine->spec();
+  follow(std::move(machine));
+  for (const auto& nic : connected.nics) device_state_.connected[nic.key] = nic.link_up;
+  for (const auto& cdrom : connected.cdroms)
+    device_state_.connected[cdrom.key] = cdrom.path.has_value();
+  publish_config();
+}
+
+void VirtualMachine::settle_without_guest() {
+  set_power_state(config_.suspend_state.empty() ? vim::VirtualMachinePowerState::poweredOff
+                                                : vim::VirtualMachinePowerState::suspended);
+}
+
+hypervisor::Machine& VirtualMachine::running_machine() const {
+  require_power_state(vim::VirtualMachinePowerState::poweredOn);
+  if (!machine_) throw kernel::invalid_state(properties().name + " is just ending.");
+  return *machine_;
+}
+
+// --- Power off, reset, suspend ----------------------------------------------------------------
+
+Async<MoRef> VirtualMachine::PowerOffVM_Task(model::Call& call, const vim::PowerOffVMRequestType&) {
+  co_return run_task(call, "PowerOffVM_Task", "VirtualMachine.powerOff",
+                     [this](kernel::TaskHandle&) -> Async<Any> {
+                       if (properties().runtime.powerState == vim::VirtualMachinePowerState::suspended) {
+                         co_await discard_suspended_state();
+                       } else {
+                         co_await running_machine().power_off();
+                         while (powered_on()) co_await run_ended_.wait();
+                       }
+                       co_return Any();
+                     });
+}
+
+// A suspended VM that is powered off forgets its memory, as pulling its plug would.
+Async<void> VirtualMachine::discard_suspended_state() {
+  const auto state = config_file_.sibling(config_.suspend_state);
+  vmx::MachineConfig off = config_;
+  off.suspend_state.clear();
+  co_await save_config(std::move(off));
+  co_await offload(host().kernel.workers, [state] {
+    if (state.datastore->exists(state.path)) datastore::remove(state);
+  });
+  set_power_state(vim::VirtualMachinePowerState::poweredOff);
+  publish_config();
+  log("Powered off while suspended");
+  post(vim::VmPoweredOffEvent{}, fmt::format("{} on {} in ha-datacenter is powered off",
+                                             properties().name, host().identity.name));
+}
+
+Async<MoRef> VirtualMachine::ResetVM_Task(model::Call& call, const vim::ResetVMRequestType&) {
+  const std::string user = kernel::context(call).user();
+  co_return run_task(call, "ResetVM_Task", "VirtualMachine.reset",
+                     [this, user](kernel::TaskHandle&) -> Async<Any> {
+                       co_await running_machine().reset();
+                       post(vim::VmResettingEvent{},
+                            fmt::format("{} on {} in ha-datacenter is reset", properties().name,
+                                        host().identity.name), user);
+                       co_return Any();
+                     });
+}
+
+Async<MoRef> VirtualMachine::SuspendVM_Task(model::Call& call, const vim::SuspendVMRequestType&) {
+  const std::string user = kernel::context(call).user();
+  co_return run_task(call, "SuspendVM_Task", "VirtualMachine.suspend",
+                     [this, user](kernel::TaskHandle& handle) -> Async<Any> {
+                       running_machine();
+                       post(vim::VmSuspendingEvent{},
+                            fmt::format("{} on {} in ha-datacenter is being suspended",
+                                        properties().name, host().identity.name), user);
+                       co_await suspend(handle);
+                       co_return Any();
+                     });
+}
+
+Async<void> VirtualMachine::suspend(kernel::TaskHandle& handle) {
+  const auto state = config_file_.sibling(suspend_file(config_file_));
+  co_await offload(host().kernel.workers, [state] {
+    if (state.datastore->exists(state.path)) datastore::remove(state);
+  });
+  co_await running_machine().save(absolute(state), [&handle](int percent) { handle.report(percent); });
+  while (powered_on()) co_await run_ended_.wait();
+}
+
+Async<void> VirtualMachine::TerminateVM(model::Call&, const vim::TerminateVMRequestType&) {
+  co_await running_machine().power_off();
+  while (powered_on()) co_await run_ended_.wait();
+}
+
+// --- The guest --------------------------------------------------------------------------------
+
+void VirtualMachine::require_tools() const {
+  if (running_machine().agent_connected()) return;
+  throw kernel::Fault(vim::ToolsUnavailable{},
+                      fmt::format("The guest agent of {} is not running.", properties().name));
+}
+
+Async<void> VirtualMachine::ShutdownGuest(model::Call& call, const vim::ShutdownGuestRequestType&) {
+  require_tools();
+  post(vim::VmGuestShutdownEvent{}, fmt::format("Guest OS shut down for {} on {} in ha-datacenter",
+                                                properties().name, host().identity.name),
+       kernel::context(call).user());
+  co_await running_machine().shutdown_guest();
+}
+
+Async<void> VirtualMachine::RebootGuest(model::Call& call, const vim::RebootGuestRequestType&) {
+  require_tools();
+  post(vim::VmGuestRebootEvent{}, fmt::format("Guest OS reboot for {} on {} in ha-datacenter",
+                                              properties().name, host().identity.name),
+       kernel::context(call).user());
+  co_await running_machine().reboot_guest();
+}
+
+Async<void> VirtualMachine::AnswerVM(model::Call&, const vim::AnswerVMRequestType& r) {
+  require_accessible();
+  throw kernel::invalid_argument("questionId", fmt::format("{} asks no question {}", properties().name,
+                                                           r.questionId));
+  co_return;
+}
+
+namespace {
+
+vim::GuestNicInfo describe(const hypervisor::GuestNic& nic, const vmx::MachineConfig& config) {
+  vim::GuestNicInfo described;
+  described.macAddress = nic.mac;
+  described.connected = true;
+  described.deviceConfigId = -1;
+  auto& addresses = described.ipConfig.edit();
+  for (const auto& address : nic.addresses) {
+    described.ipAddress.push_back(address.ip);
+    auto& entry = addresses.ipAddress.emplace_back();
+    entry.ipAddress = address.ip;
+    entry.prefixLength = address.prefix;
+    entry.state = "preferred";
+  }
+  for (const auto& adapter : config.network_adapters) {
+    if (adapter.mac != nic.mac) continue;
+    described.network = adapter.network;
+    described.deviceConfigId = device_key(adapter);
+  }
+  return described;
+}
+
+// The address people mean by "the VM's": the first IPv4 one of its own adapters, else IPv6.
+std::optional<std::string> primary_address(const vim::GuestInfo& guest) {
+  std::optional<std::string> fallback;
+  for (const auto& nic : guest.net) {
+    for (const std::string& address : nic->ipAddress) {
+      if (nic->deviceConfigId < 0 || address.starts_with("fe80:")) continue;
+      if (address.find(':') == std::string::npos) return address;
+      if (!fallback) fallback = address;
+    }
+  }
+  return fallback;
+}
+
+vim::GuestInfo describe(const hypervisor::GuestInfo& info, const vmx::MachineConfig& config,
+                        bool powered_on) {
+  vim::GuestInfo guest;
+  const bool running = info.agent_running;
+  guest.toolsStatus = running ? vim::VirtualMachineToolsStatus::toolsOk
+                              : vim::VirtualMachineToolsStatus::toolsNotRunning;
+  guest.toolsRunningStatus = running ? "guestToolsRunning" : "guestToolsNotRunning";
+  guest.toolsVersionStatus = guest.toolsVersionStatus2 = "guestToolsUnmanaged";
+  guest.guestState = powered_on && running ? "running" : powered_on ? "unknown" : "notRunning";
+  guest.guestOperationsReady = running;
+  guest.interactiveGuestOperationsReady = false;
+  guest.guestStateChangeSupported = running;
+  guest.hwVersion = fmt::format("vmx-{:02}", config.hardware_version);
+  if (!running) return guest;
+  guest.toolsVersion = info.agent_version;
+  if (!info.host_name.empty()) guest.hostName = info.host_name;
+  guest.guestId = guest_id_of_os(config.guest_os);
+  guest.guestFamily = info.os.id == "mswindows" ? "windowsGuest" : "linuxGuest";
+  guest.guestFullName = info.os.pretty_name.empty() ? guest_full_name(*guest.guestId)
+                                                    : info.os.pretty_name;
+  for (const auto& nic : info.nics) {
+    if (!nic.mac.empty() && nic.mac != "00:00:00:00:00:00") guest.net.push_back(describe(nic, config));
+  }
+  for (const auto& filesystem : info.filesystems) {
+    auto& disk = guest.disk.emplace_back();
+    disk.diskPath = filesystem.mount_point;
+    disk.capacity = static_cast<std::int64_t>(filesystem.total_bytes);
+    disk.freeSpace = static_cast<std::int64_t>(filesystem.total_bytes - filesystem.used_bytes);
+  }
+  guest.ipAddress = primary_address(guest);
+  return guest;
+}
+
+}  // namespace
+
+void VirtualMachine::set_guest(const hypervisor::GuestInfo& info) {
+  const auto guest = model::share(describe(info, config_, powered_on()));
+  const auto heartbeat = info.agent_running ? vim::ManagedEntityStatus::green
+                                            : vim::ManagedEntityStatus::gray;
+  update([&](Properties& p) {
+    p.guest = guest;
+    p.guestHeartbeatStatus = heartbeat;
+    p.summary.quickStats.guestHeartbeatStatus = heartbeat;
+    vim::VirtualMachineGuestSummary summary;
+    summary.guestId = guest->guestId;
+    summary.guestFullName = guest->guestFullName;
+    summary.toolsStatus = guest->toolsStatus;
+    summary.toolsVersionStatus = guest->toolsVersionStatus;
+    summary.toolsVersionStatus2 = guest->toolsVersionStatus2;
+    summary.toolsRunningStatus = guest->toolsRunningStatus;
+    summary.hostName = guest->hostName;
+    summary.ipAddress = guest->ipAddress;
+    summary.hwVersion = guest->hwVersion;
+    p.summary.guest = model::share(std::move(summary));
+  });
+}
+
+Async<void> VirtualMachine::watch_guest() {
+  const auto me = shared_from_this();
+  const auto run = run_;
+  while (run_ == run && machine_ && machine_->agent_connected()) {
+    const hypervisor::GuestInfo info = co_await machine_->guest_info();
+    if (run_ != run) co_return;
+    set_guest(info);
+    const bool known = properties().guest->ipAddress.has_value();
+    co_await sleep_for(known ? std::chrono::milliseconds(kGuestInterval) : kGuestFirstInterval);
+  }
+}
+
+// --- Consoles ---------------------------------------------------------------------------------
+
+Async<vim::VirtualMachineTicket> VirtualMachine::AcquireTicket(
+    model::Call& c, const vim::AcquireTicketRequestType& r) {
+  const auto& call = kernel::context(c);
+  host().kernel.authorization.check(host().kernel.inventory, call.user(), *this,
+                                    "VirtualMachine.Interact.ConsoleInteract");
+  if (r.ticketType != "webmks" && r.ticketType != "mks")
+    throw kernel::not_supported("A console ticket of type " + r.ticketType);
+  running_machine();
+  const ConsoleTicket issued = host().consoles->issue(self(), call);
+  vim::VirtualMachineTicket ticket;
+  ticket.ticket = issued.ticket;
+  ticket.cfgFile = config_file_.display();
+  ticket.host = issued.host;
+  ticket.port = issued.port;
+  ticket.sslThumbprint = issued.thumbprint;
+  ticket.url = issued.url;
+  co_return ticket;
+}
+
+Async<vim::VirtualMachineMksTicket> VirtualMachine::AcquireMksTicket(
+    model::Call& c, const vim::AcquireMksTicketRequestType&) {
+  running_machine();
+  const ConsoleTicket issued = host().consoles->issue(self(), kernel::context(c));
+  vim::VirtualMachineMksTicket ticket;
+  ticket.ticket = issued.ticket;
+  ticket.cfgFile = config_file_.display();
+  ticket.host = issued.host;
+  ticket.port = issued.port;
+  ticket.sslThumbprint = issued.thumbprint;
+  co_return ticket;
+}
+
+Async<MoRef> VirtualMachine::CreateScreenshot_Task(model::Call& call,
+                                                   const vim::CreateScreenshotRequestType&) {
+  co_return run_task(call, "CreateScreenshot_Task", "VirtualMachine.createScreenshot",
+                     [this](kernel::TaskHandle&) -> Async<Any> {
+                       const std::string png = co_await running_machine().screenshot();
+                       const auto config = vmx::DatastorePath::parse(config_file_.display());
+                       const auto place = config_file_;
+                       const std::string made = co_await offload(host().kernel.workers, [=] {
+                         for (int n = 1;; ++n) {
+                           const auto to = place.sibling(fmt::format("{}-{}.png", config.stem(), n));
+                           if (to.datastore->exists(to.path)) continue;
+                           datastore::Upload upload(to, datastore::IfExists::fail);
+                           upload.write(png);
+                           upload.commit();
+                           return to.display();
+                         }
+                       });
+                       co_return model::any(made);
+                     });
+}
+
+}  // namespace virga::host

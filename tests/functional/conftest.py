@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import isolation, machines
+from harness import isolation, machines, qemu
 from harness.client import Client
 from harness.console import Console
 from harness.host import PROGRAM, HostProcess
@@ -134,3 +134,8 @@ def second_guest(client):
     guest = shared_guest(client, "second", nics=["e1000e"])
     yield guest
     guest.console.close()
+
+
+@pytest.fixture
+def qemu_of():
+    return qemu.of

@@ -14,6 +14,8 @@ FLOORS = {
     "host": {"base", "wire", "model", "kernel", "vmx", "datastore", "hypervisor", "switching"},
     "cli": {"base", "wire", "model", "kernel"},
 }
+# Headers the schema compiler makes belong to a floor as well.
+GENERATED = {"vim": "model"}
 SOURCE = pathlib.Path(__file__).resolve().parents[2] / "src"
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 
@@ -30,6 +32,7 @@ def test_no_include_points_up():
         room = path.relative_to(SOURCE).parts[0]
         for included in INCLUDE.findall(path.read_text()):
             target = included.split("/")[0]
+            target = GENERATED.get(target, target)
             if target != room and target not in FLOORS[room]:
                 wrong.append(f"{path.relative_to(SOURCE)} includes {included}")
     assert not wrong, "\n".join(wrong)

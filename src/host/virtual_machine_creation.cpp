@@ -1,0 +1,442 @@
+// How VMs come and go: created, registered, brought back after a restart, unregistered, destroyed.
+//
+// What takes several steps is journaled in the database first (table "unfinished"), so that a daemon
+// killed in between finishes or undoes it at its next start.
+#include <algorithm>
+#include <charconv>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "datastore/files.h"
+#include "host/datastore.h"
+#include "host/names.h"
+#include "host/resource_pool.h"
+#include "host/virtual_machine.h"
+
+namespace virga::host {
+namespace {
+
+constexpr const char* kVirtualMachines = "vm";        // moId → path of the .vmx
+constexpr const char* kCounters = "counter";
+constexpr const char* kUnfinished = "unfinished";     // "create [ds] folder", "destroy [ds] x.vmx"
+
+// ESXi numbers its VMs 1, 2, 3, …; a number is never used again.
+MoRef next_reference(Host& host) {
+  auto& database = *host.kernel.database;
+  const int last = std::atoi(database.get(kCounters, "vm").value_or("0").c_str());
+  database.put(kCounters, "vm", std::to_string(last + 1));
+  return {"VirtualMachine", std::to_string(last + 1)};
+}
+
+void check_name_is_free(const Host& host, const std::string& name) {
+  for (const auto& [ref, vm] : host.virtual_machines) {
+    if (vm->properties().name == name) throw kernel::duplicate_name(name, vm->self());
+  }
+}
+
+void check_name(const std::string& name) {
+  if (name.empty()) throw kernel::invalid_name(name, "it is empty");
+  if (name.size() > 80) throw kernel::invalid_name(name, "it is longer than 80 bytes");
+}
+
+// A VM's name as the name of its folder and files.
+std::string file_name(const std::string& name) {
+  std::string safe;
+  for (const char c : name) safe += c == '/' || c == '\\' || c == ':' || c == '*' ? '_' : c;
+  return safe == "." || safe == ".." ? "vm" : safe;
+}
+
+// Where a new VM goes: "[ds]" means a new folder named for it, "[ds] folder" that folder, and a path
+// that ends in .vmx is the file itself.
+vmx::DatastorePath place_for(Host& host, const std::string& name, const std::string& wanted) {
+  const auto asked = vmx::DatastorePath::parse(host.locate(wanted).display());
+  const std::string base = file_name(name);
+  if (asked.extension() == ".vmx") return asked;
+  if (!asked.is_root()) return asked / (base + ".vmx");
+  const auto files = host.datastore(asked.datastore())->files();
+  std::string folder = base;
+  for (int n = 1; files->exists(folder); ++n) folder = fmt::format("{}_{}", base, n);
+  return asked / folder / (base + ".vmx");
+}
+
+void write_file(const datastore::Location& place, const std::string& text) {
+  datastore::Upload upload(place, datastore::IfExists::fail);
+  upload.write(text);
+  upload.commit();
+}
+
+std::string read_all(const datastore::Location& place) {
+  const datastore::Download file(place);
+  if (file.size() > vmx::VmxFile::max_size)
+    throw error(ErrorKind::damaged, place.display(), "{} is too large for a .vmx", place.display());
+  std::string text(file.size(), '\0');
+  text.resize(file.read(0, text));
+  return text;
+}
+
+// The files a VM of this configuration owns beside its disks.
+std::vector<datastore::Location> own_files(const datastore::Location& config_file,
+                                           const vmx::MachineConfig& config) {
+  const std::string stem = vmx::DatastorePath::parse(config_file.display()).stem();
+  std::vector<datastore::Location> files;
+  for (const std::string& name :
+       {config.nvram, config.extended_config, config.suspend_state, stem + ".nvram", stem + ".vmsd",
+        stem + ".vmss", stem + ".vmx.lck", std::string("vmware.log"), std::string("serial0.log")}) {
+    if (!name.empty() && name.find('/') == std::string::npos) files.push_back(config_file.sibling(name));
+  }
+  return files;
+}
+
+void remove_if_there(const datastore::Location& place) {
+  if (place.datastore->exists(place.path)) datastore::remove(place);
+}
+
+// Removes what a VM consists of. May be called again after it was interrupted.
+void delete_files(const datastore::Location& config_file, const vmx::MachineConfig& config,
+                  const std::vector<datastore::Location>& disks) {
+  for (const auto& disk : disks) {
+    if (disk.datastore->exists(disk.path)) datastore::delete_disk(disk);
+  }
+  for (const auto& file : own_files(config_file, config)) remove_if_there(file);
+  remove_if_there(config_file);
+  const auto folder = vmx::DatastorePath::parse(config_file.display()).parent();
+  if (folder.is_root()) return;
+  const datastore::Location place{config_file.datastore, folder.path()};
+  // What else lies in the folder is not ours to remove.
+  if (place.datastore->exists(place.path) && fs::is_empty(place.datastore->root() / place.path))
+    datastore::remove(place);
+}
+
+std::vector<datastore::Location> disks_of(Host& host, const ConfigContext& context,
+                                          const vmx::MachineConfig& config) {
+  std::vector<datastore::Location> disks;
+  for (const vmx::Disk& disk : config.disks) {
+    try {
+      disks.push_back(host.locate(resolve_file(context, disk.file).format()));
+    } catch (const kernel::Fault&) {
+      // On a datastore this host has not got: nothing of it can be removed here.
+    }
+  }
+  return disks;
+}
+
+}  // namespace
+
+// --- Creating ---------------------------------------------------------------------------------
+
+namespace {
+
+// What creating a VM has made so far.
+struct Draft {
+  datastore::Location config_file;
+  bool made_folder = false;
+  std::vector<DiskToCreate> disks;
+  vmx::MachineConfig config;
+};
+
+// Makes folder, disks and files; on failure or cancellation nothing of them is left.
+void make_files(Draft& draft, const std::vector<std::pair<datastore::Location, datastore::DiskSpec>>& disks,
+                kernel::TaskHandle& handle) {
+  const auto config_path = vmx::DatastorePath::parse(draft.config_file.display());
+  const datastore::Location folder{draft.config_file.datastore, config_path.parent().path()};
+  std::size_t made = 0;
+  try {
+    if (!config_path.parent().is_root() && !folder.datastore->exists(folder.path)) {
+      datastore::make_folder(folder, true);
+      draft.made_folder = true;
+    }
+    for (const auto& [place, spec] : disks) {
+      datastore::create_disk(place, spec, [&](std::uint64_t done, std::uint64_t total) {
+        if (total > 0) handle.report(static_cast<int>(done * 90 / total));
+      }, handle.stop_token());
+      ++made;
+    }
+    write_file(draft.config_file.sibling(config_path.stem() + ".vmsd"), "");
+    write_file(draft.config_file, vmx::make_vmx(draft.config).serialize());
+  } catch (...) {
+    while (made > 0) datastore::delete_disk(disks[--made].first);
+    remove_if_there(draft.config_file.sibling(config_path.stem() + ".vmsd"));
+    if (draft.made_folder) remove_if_there(folder);
+    throw;
+  }
+}
+
+ConfigContext creation_context(Host& host, const vmx::DatastorePath& config_file) {
+  ConfigContext context{config_file};
+  context.datastore = [&host](const std::string& name) -> std::optional<MoRef> {
+    const auto found = host.datastores.find(name);
+    return found == host.datastores.end() ? std::nullopt : std::optional(found->second->self());
+  };
+  context.network = [&host](const std::string& name) -> std::optional<MoRef> {
+    const auto network = host.networks.find(name);
+    return network == host.networks.end() ? std::nullopt : std::optional(network->second->self());
+  };
+  context.name_of = [&host](const MoRef& ref) {
+    const auto object = host.kernel.inventory.get(ref);
+    return static_cast<const vim::ManagedEntityProperties&>(*object->snapshot()).name;
+  };
+  context.disk = [&host](const vmx::DatastorePath& path) -> std::optional<datastore::DiskInfo> {
+    try {
+      return datastore::query_disk(host.locate(path.format()));
+    } catch (const Error&) {
+      return std::nullopt;
+    }
+  };
+  context.absolute = [&host](const vmx::DatastorePath& path) {
+    const auto place = host.locate(path.format());
+    return (place.datastore->root() / place.path).string();
+  };
+  context.max_vcpus = host.capabilities.max_vcpus;
+  context.max_memory_mib = host.capabilities.max_memory_mib;
+  return context;
+}
+
+void record(Host& host, const VirtualMachine& vm) {
+  host.kernel.database->put(kVirtualMachines, vm.self().value, vm.config_file().display());
+}
+
+vim::VmEventArgument argument_of(const VirtualMachine& vm) {
+  vim::VmEventArgument argument;
+  argument.name = vm.properties().name;
+  argument.vm = vm.self();
+  return argument;
+}
+
+}  // namespace
+
+Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::string user,
+                                  model::Ptr<vim::VirtualMachineConfigSpec> spec, MoRef) {
+  const std::string name = spec->name.value_or("");
+  check_name(name);
+  check_name_is_free(host, name);
+  if (!spec->files || !spec->files->vmPathName || spec->files->vmPathName->empty())
+    throw kernel::invalid_argument("config.files.vmPathName", "a new VM needs a datastore");
+  const auto config_path = place_for(host, name, *spec->files->vmPathName);
+  const auto config_file = host.locate(config_path.format());
+  if (config_file.datastore->exists(config_file.path)) {
+    vim::FileAlreadyExists detail;
+    detail.file = config_path.format();
+    throw kernel::Fault(std::move(detail), config_path.format() + " exists already");
+  }
+  ConfigPlan plan = plan_creation(*spec, creation_context(host, config_path));
+  if (plan.config.bios_uuid.empty()) plan.config.bios_uuid = make_uuid();
+  if (plan.config.instance_uuid.empty()) plan.config.instance_uuid = make_uuid();
+  for (const auto& [ref, other] : host.virtual_machines) {
+    if (other->config().instance_uuid == plan.config.instance_uuid)
+      throw kernel::invalid_argument("config.instanceUuid", other->properties().name + " has it already");
+  }
+  vmx::generate_missing_macs(plan.config);
+
+  std::vector<std::pair<datastore::Location, datastore::DiskSpec>> disks;
+  for (const DiskToCreate& disk : plan.create) disks.emplace_back(host.locate(disk.path.format()), disk.spec);
+  Draft draft{config_file, false, plan.create, plan.config};
+  const std::string journal = "create " + config_path.format();
+  json::array planned;
+  for (const auto& [place, disk] : disks) planned.emplace_back(place.display());
+  host.kernel.database->put(kUnfinished, journal, json::serialize(planned));
+  std::exception_ptr failure;
+  try {
+    co_await offload(host.kernel.workers, [&] { make_files(draft, disks, handle); });
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    host.kernel.database->erase(kUnfinished, journal);
+    std::rethrow_exception(failure);
+  }
+  auto vm = std::make_shared<VirtualMachine>(host, next_reference(host), config_file,
+                                             vmx::make_vmx(plan.config));
+  co_await vm->load();
+  record(host, *vm);
+  host.kernel.database->erase(kUnfinished, journal);
+  host.add_virtual_machine(vm);
+  co_await vm->load();    // now that its datastores and networks can refer to it
+  vm->settle_without_guest();
+  vm->log("Created by " + user);
+  vim::VmCreatedEvent event;
+  event.vm = model::share(argument_of(*vm));
+  host.post(std::move(event), fmt::format("Created virtual machine {} on {} in ha-datacenter", name,
+                                          host.identity.name), user);
+  co_return model::any(vm->self());
+}
+
+// --- Registering ------------------------------------------------------------------------------
+
+Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string user,
+                                    Registration wanted) {
+  const auto config_file = host.locate(wanted.path);
+  const auto path = vmx::DatastorePath::parse(config_file.display());
+  if (path.extension() != ".vmx" && path.extension() != ".vmtx")
+    throw kernel::invalid_argument("path", path.format() + " is no .vmx");
+  for (const auto& [ref, vm] : host.virtual_machines) {
+    if (vm->config_file().display() == config_file.display())
+      throw kernel::already_exists(vm->properties().name);
+  }
+  const std::string text =
+      co_await offload(host.kernel.workers, [config_file] { return read_all(config_file); });
+  auto file = vmx::VmxFile::parse(text, config_file.display());
+  vmx::MachineConfig config = vmx::read(file);
+  if (wanted.name) config.display_name = *wanted.name;
+  if (config.display_name.empty()) config.display_name = path.stem();
+  check_name(config.display_name);
+  check_name_is_free(host, config.display_name);
+  config.is_template = wanted.as_template;
+  // A copy of a VM that is here already would be a second one with the same identity.
+  for (const auto& [ref, other] : host.virtual_machines) {
+    if (!config.instance_uuid.empty() && other->config().instance_uuid == config.instance_uuid)
+      config.instance_uuid = make_uuid();
+  }
+  vmx::write(config, file);
+  auto vm = std::make_shared<VirtualMachine>(host, next_reference(host), config_file, std::move(file));
+  co_await vm->load();
+  record(host, *vm);
+  host.add_virtual_machine(vm);
+  co_await vm->load();
+  vm->settle_without_guest();
+  vm->log("Registered by " + user);
+  vim::VmRegisteredEvent event;
+  event.vm = model::share(argument_of(*vm));
+  host.post(std::move(event), fmt::format("Registered {} on {} in ha-datacenter",
+                                          vm->properties().name, host.identity.name), user);
+  co_return model::any(vm->self());
+}
+
+// --- Restoring --------------------------------------------------------------------------------
+
+namespace {
+
+// What a killed daemon was in the middle of: creations are undone, destructions finished.
+void finish_unfinished(Host& host) {
+  for (const auto& [what, document] : host.kernel.database->all(kUnfinished)) {
+    const auto space = what.find(' ');
+    const std::string verb = what.substr(0, space), path = what.substr(space + 1);
+    try {
+      const auto config_file = host.locate(path);
+      std::vector<datastore::Location> disks;
+      for (const auto& disk : json::parse(document).as_array())
+        disks.push_back(host.locate(std::string(disk.as_string())));
+      const bool registered = std::any_of(
+          host.virtual_machines.begin(), host.virtual_machines.end(),
+          [&](const auto& entry) { return entry.second->config_file().display() == path; });
+      if (!registered) delete_files(config_file, {}, disks);
+      host.kernel.database->erase(kUnfinished, what);
+      logger("vm")->warn("{} {} was interrupted: {}", verb, path,
+                         registered ? "it had ended" : "its files are removed");
+    } catch (const std::exception& failure) {
+      logger("vm")->error("{} was interrupted and cannot be cleaned up: {}", what, failure.what());
+    }
+  }
+}
+
+Async<void> restore_one(Host& host, MoRef ref, std::string path) {
+  std::string reason;
+  std::shared_ptr<VirtualMachine> vm;
+  try {
+    const auto config_file = host.locate(path);
+    const std::string text = read_all(config_file);
+    vm = std::make_shared<VirtualMachine>(host, ref, config_file,
+                                          vmx::VmxFile::parse(text, config_file.display()));
+    host.add_virtual_machine(vm);
+    co_await vm->load();
+  } catch (const std::exception& failure) {
+    reason = failure.what();
+  }
+  if (reason.empty()) co_return;
+  if (!vm) {
+    const auto parsed = vmx::DatastorePath::parse(path);
+    const auto found = host.datastores.find(parsed.datastore());
+    if (found == host.datastores.end()) {
+      logger("vm")->error("{} is left out: {}", path, reason);
+      co_return;
+    }
+    vm = std::make_shared<VirtualMachine>(
+        host, ref, datastore::Location{found->second->files(), parsed.path()}, vmx::VmxFile{});
+    host.add_virtual_machine(vm);
+  }
+  vm->mark_invalid(reason);
+}
+
+std::shared_ptr<VirtualMachine> vm_of(Host& host, const hypervisor::Machine& machine) {
+  for (const auto& [ref, vm] : host.virtual_machines)
+    if (vm->machine_id() == machine.id()) return vm;
+  return nullptr;
+}
+
+}  // namespace
+
+Async<void> restore_virtual_machines(Host& host) {
+  const auto known = host.kernel.database->all(kVirtualMachines);
+  std::vector<std::pair<int, std::string>> in_order;
+  for (const auto& [ref, path] : known) in_order.emplace_back(std::atoi(ref.c_str()), path);
+  std::sort(in_order.begin(), in_order.end());
+  for (const auto& [number, path] : in_order)
+    co_await restore_one(host, {"VirtualMachine", std::to_string(number)}, path);
+  finish_unfinished(host);
+
+  auto machines = co_await host.hypervisor->adopt();
+  std::set<std::string> adopted;
+  for (auto& machine : machines) {
+    const auto vm = vm_of(host, *machine);
+    if (vm) {
+      adopted.insert(vm->self().value);
+      co_await vm->adopt(std::move(machine));
+    } else if (machine->state() != hypervisor::MachineState::exited) {
+      logger("vm")->error("a guest runs that no VM of the inventory owns: {} ({}); it is ended",
+                          machine->spec().name, machine->id());
+      co_await machine->power_off();
+    }
+  }
+  for (const auto& [ref, vm] : host.virtual_machines)
+    if (!adopted.contains(ref)) vm->settle_without_guest();
+}
+
+// --- Unregistering and destroying -------------------------------------------------------------
+
+void VirtualMachine::unregister(const std::string& user) {
+  host().kernel.database->erase(kVirtualMachines, self().value);
+  vim::VmRemovedEvent event;
+  post(std::move(event), fmt::format("Removed {} on {} from ha-datacenter", properties().name,
+                                     host().identity.name), user);
+  host().remove_virtual_machine(self());
+}
+
+Async<void> VirtualMachine::UnregisterVM(model::Call& call, const vim::UnregisterVMRequestType&) {
+  if (powered_on()) refuse_power_state(vim::VirtualMachinePowerState::poweredOff);
+  if (current_task_) {
+    vim::TaskInProgress detail;
+    detail.task = *current_task_;
+    throw kernel::Fault(std::move(detail), properties().name + " is busy with another task.");
+  }
+  log("Unregistered by " + kernel::context(call).user());
+  unregister(kernel::context(call).user());
+  co_return;
+}
+
+Async<MoRef> VirtualMachine::Destroy_Task(model::Call& call, const vim::DestroyRequestType&) {
+  const std::string user = kernel::context(call).user();
+  auto& kernel = host().kernel;
+  kernel.authorization.check(kernel.inventory, user, *this, "VirtualMachine.Inventory.Delete");
+  co_return run_task(call, "Destroy_Task", "VirtualMachine.destroy",
+                     [this, user](kernel::TaskHandle&) -> Async<Any> {
+                       co_await destroy(user);
+                       co_return Any();
+                     });
+}
+
+Async<void> VirtualMachine::destroy(std::string user) {
+  if (powered_on()) refuse_power_state(vim::VirtualMachinePowerState::poweredOff);
+  const auto me = shared_from_this();
+  const auto disks = disks_of(host(), context(), config_);
+  json::array planned;
+  for (const auto& disk : disks) planned.emplace_back(disk.display());
+  const std::string journal = "destroy " + config_file_.display();
+  host().kernel.database->put(kUnfinished, journal, json::serialize(planned));
+  unregister(user);
+  const auto place = config_file_;
+  const auto config = config_;
+  co_await offload(host().kernel.workers, [=] { delete_files(place, config, disks); });
+  host().kernel.database->erase(kUnfinished, journal);
+}
+
+}  // namespace virga::host

@@ -212,14 +212,13 @@ void read_slot(const Section& section, const Slot& slot, MachineConfig& config) 
 // In the order of their numbers. Controllers first: what hangs on an absent one is not there.
 void read_devices(const VmxFile& file, MachineConfig& config) {
   std::map<Slot, std::string> slots;
+  std::map<std::pair<Bus, int>, std::string> controllers;
   std::map<int, std::string> adapters, serial_ports, floppies;
   for (const std::string& name : present_devices(file)) {
-    const Section section(file, name + ".");
     if (const auto slot = parse_slot(name)) {
       slots[*slot] = name;
     } else if (const auto key = parse_controller(name)) {
-      if (key->bus != Bus::ide)
-        config.controllers.push_back(read_controller(section, *key, config.guest_os));
+      if (key->bus != Bus::ide) controllers[{key->bus, key->number}] = name;
     } else if (const auto adapter = parse_numbered(name, "ethernet", max_network_adapters)) {
       adapters[*adapter] = name;
     } else if (const auto port = parse_numbered(name, "serial", max_serial_ports)) {
@@ -229,6 +228,9 @@ void read_devices(const VmxFile& file, MachineConfig& config) {
     }
   }
   const auto section = [&](const std::string& name) { return Section(file, name + "."); };
+  for (const auto& [key, name] : controllers)
+    config.controllers.push_back(
+        read_controller(section(name), {key.first, key.second}, config.guest_os));
   for (const auto& [slot, name] : slots) read_slot(section(name), slot, config);
   for (const auto& [number, name] : adapters)
     config.network_adapters.push_back(read_adapter(section(name), number, config.guest_os));

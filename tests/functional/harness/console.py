@@ -12,6 +12,13 @@ import websocket
 BOOT_SECONDS = 90
 
 
+def connect(client, path, session=True):
+    """A WebSocket to the host, in the client's session or none."""
+    return websocket.create_connection(
+        f"wss://127.0.0.1:{client.host.port}{path}", subprotocols=["binary"], timeout=20,
+        sslopt={"ca_certs": str(client.host.ca)}, cookie=client.cookie if session else None)
+
+
 class Witness:
     """One line `virga-witness KIND NAME... key=value...`."""
 
@@ -31,10 +38,7 @@ class Console:
     """The serial console by WebSocket. Reads only when asked to: all that was said is kept."""
 
     def __init__(self, client, vm):
-        ticket = vm.AcquireTicket("serial")
-        self.socket = websocket.create_connection(
-            ticket.url, sslopt={"ca_certs": str(client.host.ca)}, subprotocols=["binary"],
-            timeout=10)
+        self.socket = connect(client, f"/console/{vm._moId}/serial")
         self.text = ""
         self.read_to = 0
 

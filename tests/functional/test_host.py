@@ -1,0 +1,120 @@
+"""The host itself: the real machine's hardware, its counters and options."""
+
+import datetime
+import os
+import pathlib
+import re
+import time
+
+import pytest
+import requests
+from pyVmomi import vim
+
+from harness.client import fault
+
+
+def test_the_hardware_is_the_machines_own(client):
+    hardware = client.host_system.hardware
+    cpu = pathlib.Path("/proc/cpuinfo").read_text()
+    assert hardware.cpuInfo.numCpuThreads == os.cpu_count()
+    assert hardware.cpuPkg[0].description == re.search(r"model name\s*: (.*)", cpu)[1]
+    memory = re.search(r"MemTotal:\s+(\d+) kB", pathlib.Path("/proc/meminfo").read_text())
+    assert hardware.memorySize == int(memory[1]) * 1024
+    assert client.host_system.summary.hardware.memorySize == hardware.memorySize
+    assert client.host_system.runtime.connectionState == "connected"
+
+
+def test_the_host_stands_in_the_inventory(client):
+    assert client.content.rootFolder.name == "ha-folder-root"
+    assert isinstance(client.datacenter, vim.Datacenter)
+    assert client.host_system.parent._moId == client.compute_resource._moId
+    assert client.pool.owner._moId == client.compute_resource._moId
+
+
+def test_quick_statistics_are_real(client, guest):
+    stats = client.host_system.summary.quickStats
+    assert 0 < stats.overallMemoryUsage <= client.host_system.hardware.memorySize >> 20
+    assert guest.vm.summary.quickStats.guestMemoryUsage is not None
+    assert guest.vm.summary.quickStats.hostMemoryUsage > 0
+
+
+@pytest.fixture
+def counters(client):
+    """Counter ids by `group.name.rollup`."""
+    return {f"{info.groupInfo.key}.{info.nameInfo.key}.{info.rollupType}": info.key
+            for info in client.content.perfManager.perfCounter}
+
+
+def query(client, entity, counter):
+    manager = client.content.perfManager
+    provider = manager.QueryPerfProviderSummary(entity)
+    assert provider.currentSupported
+    [sampled] = manager.QueryPerf([vim.PerformanceManager.QuerySpec(
+        entity=entity, intervalId=provider.refreshRate, maxSample=1,
+        metricId=[vim.PerformanceManager.MetricId(counterId=counter, instance="")])])
+    return sampled
+
+
+def test_a_busy_guest_shows_in_the_counters(client, guest, counters):
+    usage = counters["cpu.usage.average"]
+    available = client.content.perfManager.QueryAvailablePerfMetric(guest.vm, None, None, 20)
+    assert usage in {metric.counterId for metric in available}
+    guest.console.output("(while :; do :; done) & echo $! >/run/busy")
+    try:
+        def busy():
+            sampled = query(client, guest.vm, usage)
+            return bool(sampled.value and sampled.value[0].value
+                        and sampled.value[0].value[-1] > 5000)   # hundredths of a percent
+        _eventually(busy)
+    finally:
+        guest.console.output("kill $(cat /run/busy)")
+
+
+def _eventually(condition, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def test_host_counters_are_served(client, counters):
+    for name in ("cpu.usage.average", "mem.usage.average", "net.usage.average",
+                 "disk.usage.average"):
+        assert name in counters, name
+    assert query(client, client.host_system, counters["mem.usage.average"]).sampleInfo
+
+
+def test_options_are_read_and_written(client):
+    options = client.host_system.configManager.advancedOption
+    every = options.QueryOptions(None)
+    assert every
+    chosen = next(option for option in every if isinstance(option.value, int)
+                  and not isinstance(option.value, bool))
+    [one] = options.QueryOptions(chosen.key)
+    assert one.value == chosen.value
+    with fault(vim.fault.InvalidName):
+        options.QueryOptions("No.Such.Option")
+
+
+def test_maintenance_mode_starts_no_guests(client, make_vm):
+    vm = make_vm("maintained", bare=True)
+    client.wait(client.host_system.EnterMaintenanceMode_Task(0, False, None))
+    try:
+        assert client.host_system.runtime.inMaintenanceMode
+        with fault(vim.fault.InvalidState):
+            client.wait(vm.PowerOnVM_Task())
+    finally:
+        client.wait(client.host_system.ExitMaintenanceMode_Task(0))
+    client.wait(vm.PowerOnVM_Task())
+
+
+def test_metrics_are_told_to_prometheus(host, client):
+    answer = requests.get(f"{host.url}/metrics", verify=host.ca, timeout=10,
+                          headers={"Cookie": client.cookie})
+    assert answer.status_code == 200
+    assert re.search(r"^# TYPE virga_\w+ (counter|gauge|histogram|summary)$", answer.text, re.M)
+
+
+def test_the_clock_is_right(client):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    assert abs(client.instance.CurrentTime() - now) < datetime.timedelta(seconds=5)

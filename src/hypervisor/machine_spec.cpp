@@ -289,6 +289,7 @@ template <class Devices>
 void collect_ids(const Devices& devices, std::set<int>& keys, std::set<std::string>& ids) {
   for (const auto& device : devices) {
     const std::string id = device_id(device);
+    require(device.key >= 100, id, "{}: keys below 100 are the platform's own", id);
     require(keys.insert(device.key).second, id, "{}: key {} belongs to two devices", id,
             device.key);
     ids.insert(id);

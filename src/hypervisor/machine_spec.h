@@ -3,7 +3,7 @@
 //
 // Keys are the API's device keys (1000 the first SCSI controller, 2000 its first disk, 4000 the
 // first NIC, …): they stay with a device for life, and with them its id and its PCI address, which
-// is what makes a saved state restorable and a hot operation nameable.
+// is what makes a saved state restorable and a hot operation nameable. They are at least 100.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,229 @@
+#include "hypervisor/qemu/command_line.h"
+
+#include <fmt/format.h>
+
+#include "hypervisor/qemu/devices.h"
+
+namespace virga::hypervisor {
+namespace {
+
+// Descriptor sets of what has no device key; keys start at 200.
+constexpr int efi_code_set = 1;
+constexpr int efi_variables_set = 2;
+
+// In QEMU's option syntax a comma inside a value is written twice.
+std::string escape(const std::string& value) {
+  std::string text;
+  for (const char c : value) text += c == ',' ? ",," : std::string(1, c);
+  return text;
+}
+
+class Builder {
+ public:
+  Builder(const MachineSpec& spec, const Platform& platform, const std::string& directory)
+      : spec_(spec), platform_(platform), directory_(directory) {
+    line_.argv.push_back(platform.program);
+  }
+
+  CommandLine build(bool restoring) {
+    add_process_options();
+    add_platform();
+    add_firmware();
+    add_monitor_and_agent();
+    add_storage();
+    add_network();
+    add_serial_ports();
+    add("-S");
+    if (restoring) add("-incoming", "defer");
+    return std::move(line_);
+  }
+
+ private:
+  template <class... Values>
+  void add(Values&&... values) {
+    (line_.argv.emplace_back(std::forward<Values>(values)), ...);
+  }
+  void add_device(const json::object& device) { add("-device", json::serialize(device)); }
+
+  int inherit(Inherited::Kind kind, const std::string& path, int nic_key = 0) {
+    const int number = first_inherited + static_cast<int>(line_.inherited.size());
+    line_.inherited.push_back({kind, number, path, nic_key});
+    return number;
+  }
+  // A file QEMU opens as /dev/fdset/SET.
+  void hand_over(int set, Inherited::Kind kind, const std::string& path) {
+    add("-add-fd", fmt::format("fd={},set={}", inherit(kind, path), set));
+  }
+  void listen(const std::string& id, const std::string& path, const std::string& more = "") {
+    add("-chardev", fmt::format("socket,id={},fd={},server=on,wait=off{}", id,
+                                inherit(Inherited::Kind::listener, path), more));
+  }
+
+  void add_process_options() {
+    add("-name", fmt::format("guest={},process=vm:{},debug-threads=on", escape(spec_.name),
+                             escape(spec_.name.substr(0, 12))));
+    add("-nodefaults", "-no-user-config");
+    add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    // A guest that switched itself off stays visible until the daemon has seen it.
+    add("-action", "shutdown=pause");
+  }
+
+  void add_platform() {
+    std::string machine = platform_.machine_type + ",memory-backend=memory,dump-guest-core=off";
+    if (spec_.firmware == Firmware::efi) machine += ",pflash0=efi-code,pflash1=efi-variables";
+    add("-machine", machine);
+    add("-accel", platform_.kvm
+                      ? "kvm"
+                      : fmt::format("tcg,thread=multi,tb-size={}", platform_.tcg_cache_mib));
+    add("-cpu", std::string(platform_.kvm ? "host" : "max") +
+                    (spec_.nested_virtualization ? "" : ",vmx=off,svm=off"));
+    add("-smp", fmt::format("cpus={},sockets={},cores={},threads=1", spec_.vcpus,
+                            spec_.vcpus / spec_.cores_per_socket, spec_.cores_per_socket));
+    add("-object", fmt::format("memory-backend-ram,id=memory,size={}M", spec_.memory_mib));
+    add("-m", fmt::format("{}M", spec_.memory_mib));
+    if (!spec_.bios_uuid.empty()) add("-uuid", spec_.bios_uuid);
+    add_identity();
+    add("-rtc", "base=utc");
+    // A guest asleep in S3 or S4 would look dead to everybody outside.
+    add("-global", "PIIX4_PM.disable_s3=1", "-global", "PIIX4_PM.disable_s4=1");
+    add("-vnc", "none");
+    add_device({{"driver", "VGA"},
+                {"id", "video"},
+                {"bus", "pci.0"},
+                {"addr", "0x2"},
+                {"vgamem_mb", video_memory_mib()}});
+  }
+
+  // QEMU takes powers of two from 1 to 256.
+  std::uint64_t video_memory_mib() const {
+    std::uint64_t mib = 1;
+    while (mib < 256 && mib * 1024 < spec_.video_memory_kib) mib *= 2;
+    return mib;
+  }
+
+  void add_identity() {
+    const SystemIdentity& identity = spec_.identity;
+    std::string words;
+    if (!identity.manufacturer.empty()) words += ",manufacturer=" + escape(identity.manufacturer);
+    if (!identity.product.empty()) words += ",product=" + escape(identity.product);
+    if (!identity.serial.empty()) words += ",serial=" + escape(identity.serial);
+    if (!words.empty()) add("-smbios", "type=1" + words);
+  }
+
+  void add_firmware() {
+    std::string boot = "strict=on";
+    if (spec_.boot_delay_ms > 0)
+      boot += fmt::format(",menu=on,splash-time={}", spec_.boot_delay_ms);
+    if (spec_.boot_retry_ms) boot += fmt::format(",reboot-timeout={}", *spec_.boot_retry_ms);
+    add("-boot", boot);
+    if (spec_.firmware == Firmware::bios) return;
+    add_flash("efi-code", efi_code_set, platform_.efi_code, true);
+    add_flash("efi-variables", efi_variables_set, spec_.nvram_path, false);
+  }
+
+  void add_flash(const char* node, int set, const std::string& path, bool read_only) {
+    hand_over(set, read_only ? Inherited::Kind::read_only : Inherited::Kind::read_write, path);
+    add("-blockdev",
+        json::serialize(json::object{
+            {"driver", "raw"},
+            {"node-name", node},
+            {"read-only", read_only},
+            {"file",
+             {{"driver", "file"}, {"filename", fdset_path(set)}, {"read-only", read_only}}}}));
+  }
+
+  void add_monitor_and_agent() {
+    listen("qmp", qmp_socket(directory_));
+    add("-mon", "chardev=qmp,mode=control");
+    if (!spec_.guest_agent) return;
+    listen("agent", agent_socket(directory_));
+    add_device(
+        {{"driver", "virtio-serial-pci"}, {"id", "agent-bus"}, {"bus", "pci.0"}, {"addr", "0x3"}});
+    add_device({{"driver", "virtserialport"},
+                {"id", "agent-port"},
+                {"bus", "agent-bus.0"},
+                {"nr", 1},
+                {"chardev", "agent"},
+                {"name", "org.qemu.guest_agent.0"}});
+  }
+
+  void add_storage() {
+    for (const Controller& controller : spec_.controllers)
+      if (const auto device = controller_device(controller)) add_device(*device);
+    for (const Disk& disk : spec_.disks) {
+      hand_over(disk.key, disk.read_only ? Inherited::Kind::read_only : Inherited::Kind::read_write,
+                disk.path);
+      for (const auto& node : disk_nodes(disk)) add("-blockdev", json::serialize(node));
+      add_device(disk_device(spec_, disk));
+    }
+    for (const Cdrom& cdrom : spec_.cdroms) {
+      if (cdrom.path) {
+        hand_over(cdrom.key, Inherited::Kind::read_only, *cdrom.path);
+        for (const auto& node : medium_nodes(cdrom.key)) add("-blockdev", json::serialize(node));
+      }
+      add_device(cdrom_device(spec_, cdrom));
+    }
+  }
+
+  void add_network() {
+    for (const Nic& nic : spec_.nics) {
+      // A hub with nobody else on it is a card without a cable.
+      add("-netdev", nic.tap.empty()
+                         ? fmt::format("hubport,id={},hubid={}", netdev_id(nic), nic.key)
+                         : fmt::format("tap,id={},fd={}", netdev_id(nic),
+                                       inherit(Inherited::Kind::tap, "", nic.key)));
+      add_device(nic_device(spec_, nic, netdev_id(nic)));
+    }
+  }
+
+  void add_serial_ports() {
+    int index = 0;
+    for (const SerialPort& port : spec_.serial_ports) {
+      const std::string id = device_id(port);
+      switch (port.backend) {
+        case SerialBackend::none:
+          add("-chardev", "null,id=" + id + "-line");
+          break;
+        case SerialBackend::socket:
+          hand_over(port.key, Inherited::Kind::append, serial_log_path(directory_, port));
+          listen(id + "-line", serial_socket(directory_, port),
+                 ",logfile=" + fdset_path(port.key) + ",logappend=on");
+          break;
+        case SerialBackend::file:
+          hand_over(port.key, Inherited::Kind::append, port.path);
+          add("-chardev",
+              fmt::format("file,id={}-line,path={},append=on", id, fdset_path(port.key)));
+          break;
+      }
+      add_device(
+          {{"driver", "isa-serial"}, {"id", id}, {"chardev", id + "-line"}, {"index", index++}});
+    }
+  }
+
+  const MachineSpec& spec_;
+  const Platform& platform_;
+  const std::string& directory_;
+  CommandLine line_;
+};
+
+}  // namespace
+
+std::string qmp_socket(const std::string& directory) {
+  return directory + "/qmp.sock";
+}
+std::string agent_socket(const std::string& directory) {
+  return directory + "/agent.sock";
+}
+std::string serial_socket(const std::string& directory, const SerialPort& port) {
+  return directory + "/" + device_id(port) + ".sock";
+}
+std::string serial_log_path(const std::string& directory, const SerialPort& port) {
+  return port.log_path.empty() ? directory + "/" + device_id(port) + ".log" : port.log_path;
+}
+
+CommandLine build_command_line(const MachineSpec& spec, const Platform& platform,
+                               const std::string& directory, bool restoring) {
+  return Builder(spec, platform, directory).build(restoring);
+}
+
+}  // namespace virga::hypervisor

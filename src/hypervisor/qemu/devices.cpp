@@ -1,0 +1,187 @@
+#include "hypervisor/qemu/devices.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace virga::hypervisor {
+namespace {
+
+constexpr int first_scsi_slot = 0x04;
+constexpr int first_ahci_slot = 0x08;
+constexpr int first_nic_slot = 0x0c;
+
+std::string pci_slot(int slot) {
+  return fmt::format("{:#x}", slot);
+}
+
+const char* driver(ControllerModel model) {
+  switch (model) {
+    case ControllerModel::pvscsi:
+      return "pvscsi";
+    case ControllerModel::lsi_logic:
+      return "lsi53c895a";
+    case ControllerModel::lsi_sas:
+      return "mptsas1068";
+    case ControllerModel::ahci:
+      return "ich9-ahci";
+    case ControllerModel::ide:
+      break;
+  }
+  return "";
+}
+
+// VMware's E1000 is the 82545EM.
+const char* driver(NicModel model) {
+  switch (model) {
+    case NicModel::vmxnet3:
+      return "vmxnet3";
+    case NicModel::e1000e:
+      return "e1000e";
+    case NicModel::e1000:
+      return "e1000-82545em";
+    case NicModel::pcnet:
+      return "pcnet";
+  }
+  return "";
+}
+
+bool is_scsi(ControllerModel model) {
+  return model != ControllerModel::ahci && model != ControllerModel::ide;
+}
+
+void attach(json::object& device, const Controller& controller, int unit) {
+  switch (controller.model) {
+    case ControllerModel::ide:
+      device["bus"] = fmt::format("ide.{}", controller.bus);
+      device["unit"] = unit;
+      break;
+    case ControllerModel::ahci:
+      device["bus"] = fmt::format("{}.{}", device_id(controller), unit);
+      break;
+    default:
+      device["bus"] = device_id(controller) + ".0";
+      device["scsi-id"] = unit;
+      device["channel"] = 0;
+      device["lun"] = 0;
+  }
+}
+
+void set_boot_index(json::object& device, const MachineSpec& spec, const std::string& id) {
+  std::vector<std::string> order = spec.boot_order;
+  if (order.empty()) {
+    for (const Disk& disk : spec.disks) order.push_back(device_id(disk));
+    for (const Cdrom& cdrom : spec.cdroms) order.push_back(device_id(cdrom));
+    for (const Nic& nic : spec.nics) order.push_back(device_id(nic));
+  }
+  const auto at = std::ranges::find(order, id);
+  if (at != order.end()) device["bootindex"] = at - order.begin() + 1;
+}
+
+json::object file_node_of(int key, bool read_only) {
+  json::object node = {{"driver", "file"},
+                       {"node-name", file_node(key)},
+                       {"filename", fdset_path(key)},
+                       {"read-only", read_only}};
+  if (!read_only) node["discard"] = "unmap";
+  return node;
+}
+
+}  // namespace
+
+std::string file_node(int key) {
+  return fmt::format("file-{}", key);
+}
+std::string format_node(int key) {
+  return fmt::format("node-{}", key);
+}
+std::string netdev_id(const Nic& nic) {
+  return device_id(nic) + "-net";
+}
+std::string fdset_path(int key) {
+  return fmt::format("/dev/fdset/{}", key);
+}
+
+bool is_hot_pluggable(ControllerModel model) {
+  return is_scsi(model);
+}
+
+std::uint64_t world_wide_name(const MachineSpec& spec, const Disk& disk) {
+  if (disk.wwn != 0) return disk.wwn;
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const char c : fmt::format("{}/{}", spec.id, disk.key))
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  constexpr std::uint64_t naa5_vmware = 0x5'000c29'000000000;
+  return naa5_vmware | (hash >> 28);
+}
+
+std::optional<json::object> controller_device(const Controller& controller) {
+  if (controller.model == ControllerModel::ide) return std::nullopt;
+  const int first = is_scsi(controller.model) ? first_scsi_slot : first_ahci_slot;
+  return json::object{{"driver", driver(controller.model)},
+                      {"id", device_id(controller)},
+                      {"bus", "pci.0"},
+                      {"addr", pci_slot(first + controller.bus)}};
+}
+
+json::object disk_device(const MachineSpec& spec, const Disk& disk) {
+  const Controller& controller = find_controller(spec, disk.controller_key);
+  const bool scsi = is_scsi(controller.model);
+  json::object device = {{"driver", scsi ? "scsi-hd" : "ide-hd"},
+                         {"id", device_id(disk)},
+                         {"drive", format_node(disk.key)},
+                         {"wwn", world_wide_name(spec, disk)},
+                         {"rerror", "report"},
+                         {"werror", "enospc"}};
+  attach(device, controller, disk.unit);
+  // What VMware's disks call themselves: guests' udev rules know it.
+  if (scsi) {
+    device["vendor"] = "VMware";
+    device["product"] = "Virtual disk";
+    device["ver"] = "2.0";
+  } else {
+    device["model"] = "VMware Virtual disk";
+  }
+  if (!disk.serial.empty()) device["serial"] = disk.serial;
+  set_boot_index(device, spec, device_id(disk));
+  return device;
+}
+
+json::object cdrom_device(const MachineSpec& spec, const Cdrom& cdrom) {
+  const Controller& controller = find_controller(spec, cdrom.controller_key);
+  json::object device = {{"driver", is_scsi(controller.model) ? "scsi-cd" : "ide-cd"},
+                         {"id", device_id(cdrom)}};
+  if (cdrom.path) device["drive"] = format_node(cdrom.key);
+  attach(device, controller, cdrom.unit);
+  set_boot_index(device, spec, device_id(cdrom));
+  return device;
+}
+
+json::object nic_device(const MachineSpec& spec, const Nic& nic, const std::string& netdev) {
+  json::object device = {{"driver", driver(nic.model)},
+                         {"id", device_id(nic)},
+                         {"bus", "pci.0"},
+                         {"addr", pci_slot(first_nic_slot + nic.slot)},
+                         {"mac", nic.mac},
+                         {"netdev", netdev}};
+  set_boot_index(device, spec, device_id(nic));
+  return device;
+}
+
+std::array<json::object, 2> disk_nodes(const Disk& disk) {
+  json::object format = {{"driver", disk.format == DiskFormat::raw ? "raw" : "qcow2"},
+                         {"node-name", format_node(disk.key)},
+                         {"file", file_node(disk.key)},
+                         {"read-only", disk.read_only}};
+  if (!disk.read_only) format["discard"] = "unmap";
+  return {file_node_of(disk.key, disk.read_only), std::move(format)};
+}
+
+std::array<json::object, 2> medium_nodes(int cdrom_key) {
+  return {file_node_of(cdrom_key, true), json::object{{"driver", "raw"},
+                                                      {"node-name", format_node(cdrom_key)},
+                                                      {"file", file_node(cdrom_key)},
+                                                      {"read-only", true}}};
+}
+
+}  // namespace virga::hypervisor

@@ -1,0 +1,37 @@
+// The file a running guest is found again by, and the directory it lies in.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "hypervisor/machine_spec.h"
+#include "hypervisor/qemu/process_identity.h"
+
+namespace virga::hypervisor {
+
+struct MachineRecord {
+  // What was under way when the record was written; a daemon that finds it unfinished undoes it.
+  enum class Operation { none, starting, saving };
+
+  ProcessIdentity process;
+  Operation operation = Operation::none;
+  std::string machine_type;
+  std::string accelerator;
+  MachineSpec spec;
+
+  bool operator==(const MachineRecord&) const = default;
+};
+
+std::string to_json(const MachineRecord& record);
+// ErrorKind::damaged.
+MachineRecord machine_record_from_json(const std::string& text);
+
+// Blocking.
+void write_record(const std::string& directory, const MachineRecord& record);
+MachineRecord read_record(const std::string& directory);
+
+std::string output_log(const std::string& directory);
+// The end of what the process wrote, for errors: at most a few lines; empty if none.
+std::string read_output_tail(const std::string& directory);
+
+}  // namespace virga::hypervisor

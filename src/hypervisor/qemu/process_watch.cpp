@@ -1,0 +1,46 @@
+#include "hypervisor/qemu/process_watch.h"
+
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+
+namespace virga::hypervisor {
+namespace {
+
+std::optional<ProcessEnd> collect(int process) {
+  siginfo_t info{};
+  int result;
+  do {
+    result = ::waitid(P_PIDFD, static_cast<id_t>(process), &info, WEXITED);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0) return std::nullopt;  // not our child
+  return ProcessEnd{.signalled = info.si_code != CLD_EXITED, .code = info.si_status};
+}
+
+}  // namespace
+
+ProcessWatch::ProcessWatch(asio::any_io_executor executor, Fd process)
+    : process_(std::move(executor), process.get()) {
+  process.release();
+}
+
+void ProcessWatch::start(Callback callback) {
+  process_.async_wait(
+      asio::posix::stream_descriptor::wait_read,
+      [self = shared_from_this(), callback = std::move(callback)](boost::system::error_code code) {
+        if (!code) callback(collect(self->process_.native_handle()));
+      });
+}
+
+void ProcessWatch::stop() {
+  boost::system::error_code ignored;
+  process_.cancel(ignored);
+}
+
+void ProcessWatch::kill() {
+  ::pidfd_send_signal(process_.native_handle(), SIGKILL, nullptr, 0);
+}
+
+}  // namespace virga::hypervisor

@@ -1,0 +1,379 @@
+#include "hypervisor/qemu/qemu_hypervisor.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <set>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "hypervisor/qemu/accelerator.h"
+#include "hypervisor/qemu/command_line.h"
+#include "hypervisor/qemu/launcher.h"
+#include "hypervisor/qemu/qemu_machine.h"
+
+namespace virga::hypervisor {
+namespace {
+
+// Pinned: a state saved today must be restorable after an upgrade of QEMU, and the devices VMware
+// guests expect all live on this board.
+constexpr const char* current_machine_type = "pc-i440fx-7.2";
+
+// ---- Starting: the part that blocks
+
+struct Preparation {
+  QemuOptions options;
+  MachineSpec spec;
+  std::map<int, Fd> taps;
+  std::vector<Fd> held;
+  std::string directory;
+  Platform platform;
+  bool restoring = false;
+};
+
+Fd open_inherited(const Inherited& wanted, Preparation& with) {
+  switch (wanted.kind) {
+    case Inherited::Kind::listener:
+      return listen_unix(wanted.path);
+    case Inherited::Kind::read_only:
+      return open_file(wanted.path, O_RDONLY);
+    case Inherited::Kind::read_write:
+      return open_file(wanted.path, O_RDWR);
+    case Inherited::Kind::append:
+      return open_file(wanted.path, O_WRONLY | O_APPEND | O_CREAT, 0600);
+    case Inherited::Kind::tap:
+      break;
+  }
+  const auto tap = with.taps.find(wanted.nic_key);
+  if (tap == with.taps.end() || !tap->second) {
+    const std::string nic = device_id(find_nic(with.spec, wanted.nic_key));
+    throw error(ErrorKind::invalid_argument, nic, "{} is on a tap nobody has opened", nic);
+  }
+  return std::move(tap->second);
+}
+
+// A directory that is there belongs to a guest that runs, or to one that is no more.
+void make_directory(const std::string& directory, const MachineSpec& spec) {
+  if (fs::exists(directory + "/machine.json")) {
+    const MachineRecord record = read_record(directory);
+    if (open_process(record.process))
+      throw error(ErrorKind::already_exists, spec.id, "{} runs already, as process {}", spec.name,
+                  record.process.pid);
+  }
+  fs::remove_all(directory);
+  fs::create_directories(directory);
+  fs::permissions(directory, fs::perms::owner_all);
+}
+
+struct Started {
+  MachineRecord record;
+  Fd process;
+};
+
+Started launch_guest(Preparation& with) {
+  const CommandLine line =
+      build_command_line(with.spec, with.platform, with.directory, with.restoring);
+  LaunchRequest request;
+  request.argv = line.argv;
+  if (!with.options.user.empty())
+    request.account = find_account(with.options.user, with.platform.kvm);
+  std::vector<Fd> files;
+  for (const Inherited& wanted : line.inherited) {
+    files.push_back(open_inherited(wanted, with));
+    request.descriptors.emplace_back(files.back().get(), wanted.number);
+  }
+  int number = first_inherited + static_cast<int>(line.inherited.size());
+  for (const Fd& fd : with.held) request.descriptors.emplace_back(fd.get(), number++);
+  const Fd output =
+      open_file(output_log(with.directory), O_WRONLY | O_APPEND | O_CREAT | O_TRUNC, 0600);
+  request.output = output.get();
+  Started started{.record = {.operation = MachineRecord::Operation::starting,
+                             .machine_type = with.platform.machine_type,
+                             .accelerator = with.platform.kvm ? "kvm" : "tcg",
+                             .spec = with.spec}};
+  Launched launched = launch(request, [&](const ProcessIdentity& identity) {
+    started.record.process = identity;
+    write_record(with.directory, started.record);
+  });
+  started.process = std::move(launched.process);
+  return started;
+}
+
+Started prepare_and_launch(Preparation& with) {
+  make_directory(with.directory, with.spec);
+  try {
+    return launch_guest(with);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(with.directory, ignored);
+    throw;
+  }
+}
+
+struct OpenState {
+  SavedState description;
+  std::shared_ptr<Fd> file;  // positioned at the stream
+};
+
+OpenState open_state(const std::string& path) {
+  auto file = std::make_shared<Fd>(open_file(path, O_RDONLY));
+  std::string block(state_offset, '\0');
+  const ssize_t n = ::read(file->get(), block.data(), block.size());
+  if (n < 0) throw system_error(path, "cannot read");
+  block.resize(static_cast<std::size_t>(n));
+  return {decode_header(block, path), std::move(file)};
+}
+
+// ---- Adopting: the part that blocks
+
+struct Found {
+  std::string directory;
+  std::optional<MachineRecord> record;  // none: it cannot be read
+  Fd process;                           // empty: dead
+};
+
+Found look_at(const std::string& directory) {
+  Found found{.directory = directory};
+  try {
+    found.record = read_record(directory);
+    found.process = open_process(found.record->process);
+  } catch (const Error& e) {
+    logger("hypervisor")->error("{}: {}", directory, e.what());
+  }
+  return found;
+}
+
+std::vector<Found> find_records(const std::string& run_directory,
+                                const std::set<std::string>& known) {
+  std::vector<Found> all;
+  if (!fs::exists(run_directory)) return all;
+  for (const auto& entry : fs::directory_iterator(run_directory)) {
+    const std::string directory = entry.path();
+    if (!entry.is_directory() || known.contains(entry.path().filename())) continue;
+    if (fs::exists(directory + "/machine.json")) {
+      all.push_back(look_at(directory));
+    } else {
+      fs::remove_all(directory);  // a start that never came to a process
+    }
+  }
+  return all;
+}
+
+// ----
+
+class QemuHypervisor final : public Hypervisor {
+ public:
+  QemuHypervisor(asio::any_io_executor executor, QemuOptions options)
+      : context_(std::make_shared<QemuContext>(executor, std::move(options))), probing_(executor) {}
+
+  Async<Capabilities> capabilities() override;
+  Async<std::shared_ptr<Machine>> start(MachineSpec spec, StartOptions options) override;
+  Async<std::vector<std::shared_ptr<Machine>>> adopt() override;
+
+ private:
+  using Machines = std::vector<std::shared_ptr<QemuMachine>>;
+
+  Async<void> probe();
+  Async<std::shared_ptr<Machine>> start_reserved(MachineSpec spec, StartOptions options);
+  Async<void> bring_up(std::shared_ptr<QemuMachine> machine, std::shared_ptr<Fd> state,
+                       Progress progress);
+  std::shared_ptr<QemuMachine> take_up(Found found);
+  static Async<void> take_over(std::shared_ptr<QemuMachine> machine);
+  bool is_held(const std::string& id) const;
+  std::string directory_of(const std::string& id) const {
+    return context_->options.run_directory + "/" + id;
+  }
+
+  std::shared_ptr<QemuContext> context_;
+  AsyncMutex probing_;
+  std::optional<Accelerator> accelerator_;
+  std::string version_;
+  std::set<std::string> starting_;
+  std::map<std::string, std::weak_ptr<QemuMachine>> machines_;
+};
+
+// "QEMU emulator version 7.2.22 (Debian …)"
+std::string parse_version(const std::string& text) {
+  const std::string mark = "version ";
+  const auto start = text.find(mark);
+  if (start == std::string::npos) return {};
+  const auto end = text.find_first_of(" (\n", start + mark.size());
+  return text.substr(start + mark.size(), end - start - mark.size());
+}
+
+Async<void> QemuHypervisor::probe() {
+  const auto guard = co_await probing_.lock();
+  if (accelerator_) co_return;
+  QemuOptions options = context_->options;
+  version_ = co_await offload(context_->pool, [program = options.program] {
+    return parse_version(run_checked({program, "--version"}));
+  });
+  accelerator_ = co_await offload(
+      context_->pool, [options = std::move(options)] { return find_accelerator(options); });
+  logger("hypervisor")
+      ->info("qemu={} accelerator={} reason=\"{}\"", version_, accelerator_->kvm ? "kvm" : "tcg",
+             accelerator_->reason);
+}
+
+Async<Capabilities> QemuHypervisor::capabilities() {
+  co_await probe();
+  co_return Capabilities{.backend = "qemu",
+                         .version = version_,
+                         .accelerator = accelerator_->kvm ? "kvm" : "tcg",
+                         .accelerator_reason = accelerator_->reason,
+                         .machine_type = current_machine_type,
+                         .max_vcpus = 255,
+                         .max_memory_mib = 1 << 20};
+}
+
+bool QemuHypervisor::is_held(const std::string& id) const {
+  const auto found = machines_.find(id);
+  const auto machine = found == machines_.end() ? nullptr : found->second.lock();
+  return machine && machine->state() != MachineState::exited;
+}
+
+Async<std::shared_ptr<Machine>> QemuHypervisor::start(MachineSpec spec, StartOptions options) {
+  validate(spec);
+  const std::string id = spec.id;
+  if (is_held(id) || !starting_.insert(id).second)
+    throw error(ErrorKind::already_exists, id, "{} runs already", spec.name);
+  std::shared_ptr<Machine> machine;
+  std::exception_ptr failure;
+  try {
+    machine = co_await start_reserved(std::move(spec), std::move(options));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  starting_.erase(id);
+  if (failure) std::rethrow_exception(failure);
+  co_return machine;
+}
+
+Async<std::shared_ptr<Machine>> QemuHypervisor::start_reserved(MachineSpec spec,
+                                                               StartOptions options) {
+  co_await probe();
+  Preparation preparation{.options = context_->options,
+                          .spec = spec,
+                          .taps = std::move(options.taps),
+                          .held = std::move(options.held),
+                          .directory = directory_of(spec.id),
+                          .platform = {.program = context_->options.program,
+                                       .machine_type = current_machine_type,
+                                       .kvm = accelerator_->kvm,
+                                       .tcg_cache_mib = context_->options.tcg_cache_mib,
+                                       .efi_code = context_->options.efi_code},
+                          .restoring = options.restore_from.has_value()};
+  std::shared_ptr<Fd> state;
+  if (options.restore_from) {
+    const OpenState open = co_await offload(
+        context_->pool, [path = *options.restore_from] { return open_state(path); });
+    check_restorable(open.description, spec, accelerator_->kvm ? "kvm" : "tcg");
+    preparation.platform.machine_type = open.description.machine_type;
+    state = open.file;
+  }
+  const std::string directory = preparation.directory;
+  Started started = co_await offload(
+      context_->pool,
+      [preparation = std::move(preparation)]() mutable { return prepare_and_launch(preparation); });
+  logger("hypervisor")->info("started vm={} pid={}", spec.name, started.record.process.pid);
+  auto machine = std::make_shared<QemuMachine>(context_, std::move(started.record), directory);
+  machine->watch(std::move(started.process));
+  co_await bring_up(machine, std::move(state), std::move(options.progress));
+  machines_[spec.id] = machine;
+  co_return machine;
+}
+
+Async<void> QemuHypervisor::bring_up(std::shared_ptr<QemuMachine> machine,
+                                     std::shared_ptr<Fd> state, Progress progress) {
+  ErrorKind kind = ErrorKind::io;
+  std::string reason;
+  try {
+    co_await machine->connect();
+    if (state) co_await machine->restore(std::move(state), std::move(progress));
+    co_await machine->begin();
+    co_return;
+  } catch (const Error& e) {
+    kind = e.kind();
+    reason = e.what();
+  }
+  const std::string words = co_await machine->discard();
+  const MachineSpec& spec = machine->spec();
+  throw error(kind, spec.id, "{} did not start: {}", spec.name, words.empty() ? reason : words);
+}
+
+// ---- Adoption
+
+Async<std::vector<std::shared_ptr<Machine>>> QemuHypervisor::adopt() {
+  std::set<std::string> known = starting_;
+  for (const auto& [id, machine] : machines_)
+    if (is_held(id)) known.insert(id);
+  std::vector<Found> found = co_await offload(
+      context_->pool, [run_directory = context_->options.run_directory, known = std::move(known)] {
+        return find_records(run_directory, known);
+      });
+  Machines machines;
+  for (Found& one : found) machines.push_back(take_up(std::move(one)));
+  // All at once: one that does not answer must not delay the others.
+  std::size_t pending = 0;
+  Signal settled(context_->executor);
+  for (const auto& machine : machines) {
+    if (machine->state() == MachineState::exited) continue;
+    ++pending;
+    asio::co_spawn(context_->executor, take_over(machine),
+                   [&pending, &settled](std::exception_ptr) {
+                     --pending;
+                     settled.notify();
+                   });
+  }
+  while (pending > 0) co_await settled.wait();
+  std::vector<std::shared_ptr<Machine>> adopted;
+  for (auto& machine : machines) {
+    machines_[machine->id()] = machine;
+    adopted.push_back(std::move(machine));
+  }
+  co_return adopted;
+}
+
+std::shared_ptr<QemuMachine> QemuHypervisor::take_up(Found found) {
+  const bool readable = found.record.has_value();
+  if (!readable) {
+    found.record.emplace();
+    found.record->spec.id = found.record->spec.name = fs::path(found.directory).filename();
+  }
+  auto machine = std::make_shared<QemuMachine>(context_, std::move(*found.record), found.directory);
+  if (found.process) {
+    machine->watch(std::move(found.process));
+    return machine;
+  }
+  Exit exit{.cause = Exit::Cause::unknown, .detail = read_output_tail(found.directory)};
+  if (!readable) exit.detail = "its record is damaged";
+  machine->declare_dead(std::move(exit));
+  std::error_code ignored;
+  fs::remove_all(found.directory, ignored);
+  return machine;
+}
+
+// A guest whose QEMU does not answer is still there, and can still be powered off.
+Async<void> QemuHypervisor::take_over(std::shared_ptr<QemuMachine> machine) {
+  try {
+    co_await machine->connect();
+    co_await machine->take_over();
+  } catch (const Error& e) {
+    logger("hypervisor")->error("vm={} was found, but: {}", machine->spec().name, e.what());
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Hypervisor> make_qemu_hypervisor(asio::any_io_executor executor,
+                                                 QemuOptions options) {
+  return std::make_unique<QemuHypervisor>(std::move(executor), std::move(options));
+}
+
+void create_efi_variables(const std::string& path, const std::string& template_path) {
+  if (fs::exists(path)) return;
+  write_file_atomically(path, read_file(template_path), 0600);
+}
+
+}  // namespace virga::hypervisor

@@ -1,0 +1,150 @@
+// One guest under QEMU. How it is started is the hypervisor's business (qemu_hypervisor.cpp); this
+// is what can be done with it while it runs.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/async.h"
+#include "hypervisor/hypervisor.h"
+#include "hypervisor/qemu/guest_agent.h"
+#include "hypervisor/qemu/machine_record.h"
+#include "hypervisor/qemu/process_watch.h"
+#include "hypervisor/qemu/qemu_hypervisor.h"
+#include "hypervisor/qemu/qmp.h"
+#include "hypervisor/qemu/saved_state.h"
+
+namespace virga::hypervisor {
+
+// What a hypervisor shares with its machines.
+struct QemuContext {
+  asio::any_io_executor executor;
+  QemuOptions options;
+  asio::thread_pool pool{2};  // for what blocks
+};
+
+class QemuMachine final : public Machine, public std::enable_shared_from_this<QemuMachine> {
+ public:
+  QemuMachine(std::shared_ptr<QemuContext> context, MachineRecord record, std::string directory);
+  ~QemuMachine() override;
+
+  // The steps of a start and of an adoption, in this order.
+  void watch(Fd process);        // a pidfd
+  void declare_dead(Exit exit);  // instead of all the others
+  Async<void> connect();
+  // Feeds the saved state in `file`, positioned at its stream, to a QEMU started for that.
+  Async<void> restore(std::shared_ptr<Fd> file, Progress progress);
+  // Lets the guest run for the first time.
+  Async<void> begin();
+  // After connect(): finishes or undoes what the former daemon left unfinished.
+  Async<void> take_over();
+  // Ends the process without a word to anybody; returns what it wrote last.
+  Async<std::string> discard();
+
+  const std::string& id() const override { return record_.spec.id; }
+  const MachineSpec& spec() const override { return record_.spec; }
+  MachineState state() const override { return state_; }
+  const std::optional<Exit>& exit() const override { return exit_; }
+  bool agent_connected() const override { return agent_connected_; }
+  void on_event(Observer observer) override;
+
+  Async<void> power_off() override;
+  Async<void> reset() override;
+  Async<void> pause() override;
+  Async<void> resume() override;
+  Async<void> save(std::string path, Progress progress) override;
+
+  Async<ShutdownMeans> shutdown_guest() override;
+  Async<void> reboot_guest() override;
+  Async<GuestInfo> guest_info() override;
+
+  Async<void> add_controller(Controller controller) override;
+  Async<void> remove_controller(int key) override;
+  Async<void> add_disk(Disk disk) override;
+  Async<void> remove_disk(int key) override;
+  Async<void> resize_disk(int key, std::uint64_t bytes) override;
+  Async<void> add_nic(Nic nic, Fd tap) override;
+  Async<void> remove_nic(int key) override;
+  Async<void> set_link(int key, bool up) override;
+  Async<void> change_medium(int cdrom_key, std::optional<std::string> path) override;
+
+  Async<Fd> open_display() override;
+  Async<Fd> open_serial(int key) override;
+  std::string serial_log(int key) const override;
+  Async<std::string> screenshot() override;
+  Async<Counters> counters() override;
+
+ private:
+  // Why the process is going to end, where that is known beforehand.
+  enum class Intent { none, power_off, guest_shutdown, save, interrupted_start };
+
+  // qemu_machine.cpp
+  void handle(const json::object& event);
+  void handle_stop_and_resume(const std::string& name);
+  void handle_shutdown(const json::object& data);
+  void handle_storage_error(const json::object& data, double at);
+  void emit(MachineEvent event);
+  void deliver(MachineEvent event);
+  void set_state(MachineState state);
+  static Async<void> finish(std::shared_ptr<QemuMachine> self, std::optional<ProcessEnd> end);
+  Exit explain(std::optional<ProcessEnd> end) const;
+  Async<void> end_process(Intent intent);
+  Async<bool> wait_for_end(std::chrono::steady_clock::duration timeout);
+  Async<void> refresh_facts();
+  void require_alive(const char* doing) const;
+  void require_stoppable(const char* doing) const;
+  const SerialPort& find_socket_port(int key) const;
+  // True when the same thing was last seen less than `window` seconds before `at`.
+  bool repeated(const std::string& what, double at, double window);
+
+  // qemu_machine_state.cpp
+  Async<void> write_state(int file, Progress progress);
+  Async<void> undo_save(bool was_running);
+  Async<void> prepare_migration();
+  // `percent` of a query-migrate reply; must move on at least every minute.
+  Async<void> await_migration(std::function<double(const json::object&)> percent,
+                              Progress progress);
+  Async<void> record_operation(MachineRecord::Operation operation);
+
+  // qemu_machine_devices.cpp
+  Async<void> add_nodes(int key, Fd file, std::array<json::object, 2> nodes);
+  Async<void> remove_nodes(int key);
+  Async<void> remove_device(std::string id);
+  Async<void> add_device(json::object device);
+  Async<void> attempt(std::string command, json::object arguments);
+  Async<void> keep_spec(MachineSpec spec);
+  Async<void> replace_medium(Cdrom cdrom, Fd file);
+  Async<void> set_cable(std::string nic_id, bool up);
+
+  std::shared_ptr<QemuContext> context_;
+  MachineRecord record_;
+  std::string directory_;
+
+  MachineState state_ = MachineState::running;  // a start that fails is never seen
+  std::optional<Exit> exit_;
+  Intent intent_ = Intent::none;
+  bool ended_by_signal_ = false;  // QEMU said so before it exited in good order
+  std::shared_ptr<ProcessWatch> process_;
+  std::shared_ptr<Qmp> qmp_;
+  GuestAgent agent_;
+  bool agent_connected_ = false;
+  std::vector<pid_t> vcpu_threads_;
+
+  Observer observer_;
+  std::vector<MachineEvent> unheard_;
+  std::map<std::string, double> last_seen_;
+
+  AsyncMutex operations_;  // one change to the machine at a time
+  Signal ended_;
+  Signal migration_changed_;
+  Signal devices_changed_;
+  std::set<std::string> released_;  // devices the guest let go
+  std::set<std::string> refused_;   // and those it would not
+  bool moving_medium_ = false;
+  int last_handle_ = 0;  // numbers descriptors that pass through QEMU for a moment
+};
+
+}  // namespace virga::hypervisor

@@ -1,0 +1,289 @@
+// Changing a machine while it runs. Every step that fails undoes the ones before it.
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "hypervisor/qemu/devices.h"
+#include "hypervisor/qemu/fields.h"
+#include "hypervisor/qemu/qemu_machine.h"
+
+namespace virga::hypervisor {
+namespace {
+
+Fd open_image(const std::string& path, bool read_only) {
+  return open_file(path, read_only ? O_RDONLY : O_RDWR);
+}
+
+template <class Device>
+void erase_key(std::vector<Device>& devices, int key) {
+  std::erase_if(devices, [key](const Device& device) { return device.key == key; });
+}
+
+template <class Device>
+Device& at_key(std::vector<Device>& devices, int key) {
+  return *std::ranges::find(devices, key, &Device::key);
+}
+
+void require_hot_plug(const Controller& controller, const std::string& device) {
+  if (!is_hot_pluggable(controller.model))
+    throw error(ErrorKind::unsupported, device, "{} cannot change on {} while the machine runs",
+                device, device_id(controller));
+}
+
+}  // namespace
+
+// ---- Steps
+
+Async<void> QemuMachine::attempt(std::string command, json::object arguments) {
+  try {
+    co_await qmp_->execute(command, std::move(arguments));
+  } catch (const Error& e) {
+    logger("hypervisor")->debug("vm={}: {}", record_.spec.name, e.what());
+  }
+}
+
+Async<void> QemuMachine::keep_spec(MachineSpec spec) {
+  record_.spec = std::move(spec);
+  co_await record_operation(record_.operation);
+}
+
+Async<void> QemuMachine::add_nodes(int key, Fd file, std::array<json::object, 2> nodes) {
+  std::exception_ptr failure;
+  try {
+    co_await qmp_->execute("add-fd", fields("fdset-id", key), file.get());
+    for (json::object& node : nodes) co_await qmp_->execute("blockdev-add", std::move(node));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  co_await remove_nodes(key);
+  std::rethrow_exception(failure);
+}
+
+Async<void> QemuMachine::remove_nodes(int key) {
+  co_await attempt("blockdev-del", fields("node-name", format_node(key)));
+  co_await attempt("blockdev-del", fields("node-name", file_node(key)));
+  co_await attempt("remove-fd", fields("fdset-id", key));
+}
+
+Async<void> QemuMachine::add_device(json::object device) {
+  // Where it stands in the boot order is decided at the next start.
+  device.erase("bootindex");
+  const std::string id(device.at("id").as_string());
+  co_await qmp_->execute("device_add", std::move(device));
+  released_.erase(id);
+}
+
+Async<void> QemuMachine::remove_device(std::string device) {
+  refused_.erase(device);
+  const auto deadline = std::chrono::steady_clock::now() + context_->options.removal_timeout;
+  if (!released_.contains(device)) {
+    try {
+      co_await qmp_->execute("device_del", fields("id", device));
+    } catch (const Error& e) {
+      // It was asked before and has not let go yet.
+      if (std::string_view(e.what()).find("unplug") == std::string_view::npos) throw;
+    }
+  }
+  while (!released_.contains(device)) {
+    require_alive("change");
+    const auto left = deadline - std::chrono::steady_clock::now();
+    if (refused_.contains(device) || left <= left.zero())
+      throw error(ErrorKind::timed_out, device, "the guest of {} did not let go of {}",
+                  record_.spec.name, device);
+    co_await devices_changed_.wait(left);
+  }
+  released_.erase(device);
+}
+
+Async<void> QemuMachine::set_cable(std::string nic_id, bool up) {
+  co_await qmp_->execute("set_link", fields("name", std::move(nic_id), "up", up));
+}
+
+// ---- Controllers
+
+Async<void> QemuMachine::add_controller(Controller controller) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  MachineSpec changed = record_.spec;
+  changed.controllers.push_back(controller);
+  validate(changed);
+  std::optional<json::object> device = controller_device(controller);
+  if (!device)
+    throw error(ErrorKind::unsupported, device_id(controller),
+                "{} cannot be added while the machine runs", device_id(controller));
+  co_await add_device(std::move(*device));
+  co_await keep_spec(std::move(changed));
+}
+
+Async<void> QemuMachine::remove_controller(int key) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  const Controller controller = find_controller(record_.spec, key);
+  MachineSpec changed = record_.spec;
+  erase_key(changed.controllers, key);
+  validate(changed);  // refuses while something hangs on it
+  require_hot_plug(controller, device_id(controller));
+  co_await remove_device(device_id(controller));
+  co_await keep_spec(std::move(changed));
+}
+
+// ---- Disks
+
+Async<void> QemuMachine::add_disk(Disk disk) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  MachineSpec changed = record_.spec;
+  changed.disks.push_back(disk);
+  validate(changed);
+  require_hot_plug(find_controller(changed, disk.controller_key), device_id(disk));
+  Fd image = co_await offload(context_->pool, [path = disk.path, read_only = disk.read_only] {
+    return open_image(path, read_only);
+  });
+  co_await add_nodes(disk.key, std::move(image), disk_nodes(disk));
+  std::exception_ptr failure;
+  try {
+    co_await add_device(disk_device(changed, disk));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    co_await remove_nodes(disk.key);
+    std::rethrow_exception(failure);
+  }
+  co_await keep_spec(std::move(changed));
+}
+
+Async<void> QemuMachine::remove_disk(int key) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  const Disk disk = find_disk(record_.spec, key);
+  require_hot_plug(find_controller(record_.spec, disk.controller_key), device_id(disk));
+  co_await remove_device(device_id(disk));
+  co_await remove_nodes(key);
+  MachineSpec changed = record_.spec;
+  erase_key(changed.disks, key);
+  co_await keep_spec(std::move(changed));
+}
+
+Async<void> QemuMachine::resize_disk(int key, std::uint64_t bytes) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  const std::string device = device_id(find_disk(record_.spec, key));
+  const json::value nodes = co_await qmp_->execute("query-named-block-nodes", fields("flat", true));
+  for (const json::value& node : nodes.as_array()) {
+    if (node.at("node-name").as_string() != format_node(key)) continue;
+    const auto present = node.at("image").at("virtual-size").to_number<std::uint64_t>();
+    if (bytes < present)
+      throw error(ErrorKind::invalid_argument, device, "{} has {} bytes and cannot shrink to {}",
+                  device, present, bytes);
+  }
+  co_await qmp_->execute("block_resize", fields("node-name", format_node(key), "size", bytes));
+}
+
+// ---- NICs
+
+Async<void> QemuMachine::add_nic(Nic nic, Fd tap) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  MachineSpec changed = record_.spec;
+  changed.nics.push_back(nic);
+  validate(changed);
+  if (nic.tap.empty() == bool(tap))
+    throw error(ErrorKind::invalid_argument, device_id(nic),
+                "{}: a tap's name and its descriptor come together or not at all", device_id(nic));
+  json::object network = {{"id", netdev_id(nic)}};
+  if (tap) {
+    co_await qmp_->execute("getfd", fields("fdname", netdev_id(nic)), tap.get());
+    network["type"] = "tap";
+    network["fd"] = netdev_id(nic);
+  } else {
+    network["type"] = "hubport";
+    network["hubid"] = nic.key;
+  }
+  co_await qmp_->execute("netdev_add", std::move(network));
+  std::exception_ptr failure;
+  try {
+    co_await add_device(nic_device(changed, nic, netdev_id(nic)));
+    if (!nic.link_up) co_await set_cable(device_id(nic), false);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    co_await attempt("netdev_del", fields("id", netdev_id(nic)));
+    std::rethrow_exception(failure);
+  }
+  co_await keep_spec(std::move(changed));
+}
+
+Async<void> QemuMachine::remove_nic(int key) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  const Nic nic = find_nic(record_.spec, key);
+  co_await remove_device(device_id(nic));
+  co_await attempt("netdev_del", fields("id", netdev_id(nic)));
+  MachineSpec changed = record_.spec;
+  erase_key(changed.nics, key);
+  co_await keep_spec(std::move(changed));
+}
+
+Async<void> QemuMachine::set_link(int key, bool up) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  co_await set_cable(device_id(find_nic(record_.spec, key)), up);
+  MachineSpec changed = record_.spec;
+  at_key(changed.nics, key).link_up = up;
+  co_await keep_spec(std::move(changed));
+}
+
+// ---- Media
+
+Async<void> QemuMachine::change_medium(int cdrom_key, std::optional<std::string> path) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  Cdrom cdrom = find_cdrom(record_.spec, cdrom_key);
+  cdrom.path = std::move(path);
+  Fd image;
+  if (cdrom.path)
+    image =
+        co_await offload(context_->pool, [path = *cdrom.path] { return open_image(path, true); });
+  moving_medium_ = true;
+  std::exception_ptr failure;
+  try {
+    co_await replace_medium(cdrom, std::move(image));
+  } catch (...) {
+    failure = std::current_exception();
+    cdrom.path.reset();
+  }
+  moving_medium_ = false;
+  MachineSpec changed = record_.spec;
+  at_key(changed.cdroms, cdrom_key).path = cdrom.path;
+  co_await keep_spec(std::move(changed));
+  if (failure) std::rethrow_exception(failure);
+}
+
+Async<void> QemuMachine::replace_medium(Cdrom cdrom, Fd file) {
+  const std::string drive = device_id(cdrom);
+  co_await qmp_->execute("blockdev-open-tray", fields("id", drive, "force", true));
+  co_await qmp_->execute("blockdev-remove-medium", fields("id", drive));
+  if (find_cdrom(record_.spec, cdrom.key).path) co_await remove_nodes(cdrom.key);
+  if (file) {
+    co_await add_nodes(cdrom.key, std::move(file), medium_nodes(cdrom.key));
+    co_await qmp_->execute("blockdev-insert-medium",
+                           fields("id", drive, "node-name", format_node(cdrom.key)));
+  }
+  co_await qmp_->execute("blockdev-close-tray", fields("id", drive));
+}
+
+}  // namespace virga::hypervisor

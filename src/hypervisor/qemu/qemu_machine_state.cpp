@@ -1,0 +1,175 @@
+// Suspending and resuming: stop-and-copy into a file. A running guest is never copied: under TCG
+// that corrupts it.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "hypervisor/qemu/fields.h"
+#include "hypervisor/qemu/qemu_machine.h"
+
+namespace virga::hypervisor {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto progress_interval = 250ms;
+constexpr auto stall_timeout = 60s;
+
+Fd create_state_file(const std::string& path, const std::string& header) {
+  Fd file = open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+  try {
+    write_all(file.get(), header, path);
+  } catch (...) {
+    ::unlink(path.c_str());
+    throw;
+  }
+  return file;
+}
+
+void make_durable(int file, const std::string& path) {
+  if (::fsync(file) != 0) throw system_error(path, "cannot sync");
+  sync_directory(fs::path(path).parent_path());
+}
+
+double percent_sent(const json::object& reply) {
+  const json::value* ram = reply.if_contains("ram");
+  if (!ram) return 0;
+  const double total = ram->at("total").to_number<double>();
+  const double remaining = ram->at("remaining").to_number<double>();
+  return total > 0 && ram->at("transferred").to_number<double>() > 0
+             ? 100 * (total - remaining) / total
+             : 0;
+}
+
+double percent_read(int file, off_t size) {
+  return size > 0
+             ? 100.0 * static_cast<double>(::lseek(file, 0, SEEK_CUR)) / static_cast<double>(size)
+             : 0;
+}
+
+}  // namespace
+
+Async<void> QemuMachine::record_operation(MachineRecord::Operation operation) {
+  record_.operation = operation;
+  MachineRecord record = record_;
+  std::string directory = directory_;
+  co_await offload(context_->pool, [record = std::move(record), directory = std::move(directory)] {
+    write_record(directory, record);
+  });
+}
+
+Async<void> QemuMachine::prepare_migration() {
+  json::array capabilities;
+  capabilities.push_back(fields("capability", "events", "state", true));
+  co_await qmp_->execute("migrate-set-capabilities",
+                         fields("capabilities", std::move(capabilities)));
+  // The file decides the speed; QEMU's own limit is 128 MiB/s.
+  co_await qmp_->execute("migrate-set-parameters", fields("max-bandwidth", std::int64_t{1} << 40));
+}
+
+Async<void> QemuMachine::await_migration(std::function<double(const json::object&)> percent,
+                                         Progress progress) {
+  double reached = -1;
+  auto last_moved = std::chrono::steady_clock::now();
+  for (;;) {
+    co_await migration_changed_.wait(progress_interval);
+    const json::value answer = co_await qmp_->execute("query-migrate");
+    const json::object& reply = answer.as_object();
+    const json::value* found = reply.if_contains("status");
+    const std::string status = found ? std::string(found->as_string()) : "none";
+    const bool completed = status == "completed";
+    if (status == "failed" || status == "cancelled") {
+      const json::value* why = reply.if_contains("error-desc");
+      const std::string words = why ? std::string(why->as_string()) : status;
+      const bool full = words.find("No space left") != std::string::npos;
+      throw error(full ? ErrorKind::no_space : ErrorKind::io, id(),
+                  "QEMU of {} could not move its state: {}", record_.spec.name, words);
+    }
+    const double now_at = completed ? 100 : percent(reply);
+    const auto now = std::chrono::steady_clock::now();
+    if (now_at > reached) {
+      reached = now_at;
+      last_moved = now;
+      if (progress) progress(static_cast<int>(reached));
+    }
+    if (completed) co_return;
+    if (now - last_moved > stall_timeout)
+      throw error(ErrorKind::timed_out, id(), "the state of {} has not moved for {} s",
+                  record_.spec.name, stall_timeout.count());
+  }
+}
+
+Async<void> QemuMachine::save(std::string path, Progress progress) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("suspend");
+  const bool was_running = state_ == MachineState::running;
+  std::string header = encode_header({.machine_type = record_.machine_type,
+                                      .accelerator = record_.accelerator,
+                                      .version = qmp_->version(),
+                                      .spec = record_.spec});
+  const Fd file = co_await offload(context_->pool, [path, header = std::move(header)] {
+    return create_state_file(path, header);
+  });
+  std::exception_ptr failure;
+  try {
+    co_await record_operation(MachineRecord::Operation::saving);
+    co_await write_state(file.get(), std::move(progress));
+    co_await offload(context_->pool, [fd = file.get(), path] { make_durable(fd, path); });
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) {
+    co_await end_process(Intent::save);
+    co_return;
+  }
+  ::unlink(path.c_str());
+  co_await undo_save(was_running);
+  std::rethrow_exception(failure);
+}
+
+Async<void> QemuMachine::write_state(int file, Progress progress) {
+  set_state(MachineState::saving);
+  co_await qmp_->execute("stop");
+  co_await qmp_->execute("getfd", fields("fdname", "state"), file);
+  co_await qmp_->execute("migrate", fields("uri", "fd:state"));
+  co_await await_migration(percent_sent, std::move(progress));
+}
+
+// Whatever stage a save has reached, the guest still is as it was: only QEMU must be told to go on.
+Async<void> QemuMachine::undo_save(bool was_running) {
+  if (state_ == MachineState::exited) co_return;
+  try {
+    co_await qmp_->execute("migrate_cancel");
+    const auto deadline = std::chrono::steady_clock::now() + context_->options.reply_timeout;
+    for (;;) {
+      const json::value reply = co_await qmp_->execute("query-migrate");
+      const json::value* status = reply.as_object().if_contains("status");
+      const bool ending = status && (*status == "active" || *status == "cancelling" ||
+                                     *status == "setup" || *status == "device");
+      if (!ending || std::chrono::steady_clock::now() > deadline) break;
+      co_await migration_changed_.wait(progress_interval);
+    }
+    if (was_running) co_await qmp_->execute("cont");
+    if (!was_running) set_state(MachineState::paused);
+    co_await record_operation(MachineRecord::Operation::none);
+  } catch (const Error& e) {
+    logger("hypervisor")
+        ->error("vm={}: a suspend could not be undone: {}", record_.spec.name, e.what());
+  }
+}
+
+Async<void> QemuMachine::restore(std::shared_ptr<Fd> file, Progress progress) {
+  const auto self = shared_from_this();
+  const off_t start = ::lseek(file->get(), 0, SEEK_CUR);
+  const off_t size = ::lseek(file->get(), 0, SEEK_END);
+  ::lseek(file->get(), start, SEEK_SET);
+  co_await qmp_->execute("getfd", fields("fdname", "state"), file->get());
+  co_await qmp_->execute("migrate-incoming", fields("uri", "fd:state"));
+  co_await await_migration(
+      [file, size](const json::object&) { return percent_read(file->get(), size); },
+      std::move(progress));
+}
+
+}  // namespace virga::hypervisor

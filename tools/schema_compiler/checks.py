@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from model import (MANAGED_ROOT, Data, Managed, Member, Place, Schema,
-                   SchemaError)
+from model import MANAGED_ROOT, Data, Managed, Member, Place, Schema, SchemaError
 
 _VERSION = re.compile(r"\d+(\.\d+){1,3}(u2(server)?)?$")
 
@@ -19,8 +18,13 @@ class _Checker:
         self.mistakes: list[tuple[Place, str]] = []
 
     def run(self) -> None:
+        self._bases(self._schema.managed, "managed object")
+        self._bases(self._schema.data, "data object")
+        if self.mistakes:
+            return      # the rest walks from types to their bases
         for managed in self._schema.managed.values():
             self._managed(managed)
+        self._requests()
         for data in self._schema.data.values():
             self._data(data)
         for enum in self._schema.enums.values():
@@ -34,13 +38,13 @@ class _Checker:
 
     def _managed(self, managed: Managed) -> None:
         self._since(managed)
-        self._base(managed, self._schema.managed, "managed object")
-        if managed.base and self._schema.managed.get(managed.base, managed).absent > managed.absent:
+        if managed.base and self._schema.managed[managed.base].absent > managed.absent:
             self._mistake(managed.place, f"{managed.name} derives from {managed.base}, "
                                          "which is absent")
         self._members(managed.name, managed.properties, self._inherited(managed, "properties"))
         self._unique([m.name for m in managed.methods] + managed.unserved
-                     + [m.name for m in self._inherited(managed, "methods")],
+                     + [m.name for m in self._inherited(managed, "methods")]
+                     + self._inherited(managed, "unserved"),
                      managed.place, f"{managed.name} has the method")
         for method in managed.methods:
             self._since(method)
@@ -51,12 +55,20 @@ class _Checker:
                 if not self._schema.is_fault(fault):
                     self._mistake(method.place, f"{method.name} throws {fault}, which is no fault")
 
+    def _requests(self) -> None:
+        """A method's request is a type of its own: its name must be nobody else's."""
+        owners: dict[str, str] = {}
+        for managed in self._schema.managed.values():
+            for method in managed.methods:
+                owner = owners.setdefault(method.request_name, managed.name)
+                if owner != managed.name or self._schema.knows(method.request_name):
+                    self._mistake(method.place, f"{method.request_name} is already the request of "
+                                                f"a method of {owner}")
+
     def _data(self, data: Data) -> None:
         self._since(data)
-        self._base(data, self._schema.data, "data object")
-        base = self._schema.data.get(data.base)
-        if base and not base.extensible:
-            self._mistake(data.place, f"{data.name} derives from {base.name}, "
+        if data.base and not self._schema.data[data.base].extensible:
+            self._mistake(data.place, f"{data.name} derives from {data.base}, "
                                       "which is not marked extensible")
         if data.fault != self._schema.is_fault(data.name):
             right = "fault" if self._schema.is_fault(data.name) else "data"
@@ -64,19 +76,16 @@ class _Checker:
         self._members(data.name, data.fields, self._inherited(data, "fields"))
         self._finite(data)
 
-    def _base(self, declaration, table, what: str) -> None:
-        if declaration.base and declaration.base not in table:
-            self._mistake(declaration.place,
-                          f"{declaration.name} derives from {declaration.base}, which is no {what}")
-            declaration.base = ""
-        seen = {declaration.name}
-        while declaration.base in table:
-            if declaration.base in seen:
+    def _bases(self, table: dict, what: str) -> None:
+        for declaration in table.values():
+            if declaration.base and declaration.base not in table:
+                self._mistake(declaration.place, f"{declaration.name} derives from "
+                                                 f"{declaration.base}, which is no {what}")
+            base, steps = declaration.base, 0
+            while base in table and base != declaration.name and steps < len(table):
+                base, steps = table[base].base, steps + 1
+            if base == declaration.name:
                 self._mistake(declaration.place, f"{declaration.name} derives from itself")
-                declaration.base = ""
-            else:
-                seen.add(declaration.base)
-                declaration = table[declaration.base]
 
     def _inherited(self, declaration, members: str) -> list:
         table = self._schema.managed if isinstance(declaration, Managed) else self._schema.data

@@ -59,7 +59,7 @@ class HttpClient {
   HttpClient& operator=(HttpClient&&) noexcept;
 
   // Sends and reads the whole answer. A kept connection that the server has closed meanwhile is
-  // replaced once, silently, when nothing of an answer had come and the body can be sent again.
+  // replaced; a request is never sent twice.
   Async<ClientResponse> send(ClientRequest request);
   // As send(), but returns after the headers; the body comes from ClientResponse::stream.
   Async<ClientResponse> open(ClientRequest request);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/async.h"
+#include "base/error.h"
 
 namespace virga::wire {
 
@@ -88,13 +89,33 @@ RangeRequest parse_range(std::string_view header, std::uint64_t size);
 std::string_view status_text(int status);
 std::string http_date(std::int64_t unix_seconds);  // IMF-fixdate, RFC 9110, section 5.6.7
 
+// The status that tells a client of an Error of this kind.
+int status_of(ErrorKind kind);
+
+// An Error that is answered with a status of its own choice.
+class HttpError : public Error {
+ public:
+  HttpError(int status, const std::string& message)
+      : Error(ErrorKind::invalid_argument, {}, message), status_(status) {}
+  int status() const { return status_; }
+
+ private:
+  int status_;
+};
+
 bool equal_without_case(std::string_view a, std::string_view b);
+// Without spaces and tabs at either end.
+std::string_view trim(std::string_view text);
+// Cuts the part before the first `separator` off the front of `rest`, and returns it; the separator
+// goes too.
+std::string_view cut(std::string_view& rest, char separator);
 
 // Bytes that come piece by piece: an upload, a download, a file.
 class ByteSource {
  public:
   virtual ~ByteSource() = default;
-  // Puts at least one byte at the front of `buffer` and returns how many; 0: that was all.
+  // Puts at least one byte at the front of `buffer` and returns how many; 0: that was all. Throws
+  // Error when the rest cannot be had.
   virtual Async<std::size_t> read(std::span<char> buffer) = 0;
 };
 

@@ -8,7 +8,11 @@
 //
 // When a client goes away while its request is being answered, the handler's coroutine is cancelled
 // (asio cancellation, terminal): its pending operation ends with operation_aborted, and so does the
-// next co_await. A handler needs to do nothing for that but let the exception pass.
+// next co_await. A handler needs to do nothing for that but let the exception pass. One that works
+// on another executor goes there by run_on() (base/async.h), which carries the cancellation along.
+//
+// A handler that throws HttpError or Error is answered with that status, or with status_of() its
+// kind, and the message as text.
 #pragma once
 
 #include <chrono>
@@ -65,7 +69,7 @@ struct Response {
 // A response with a body of one type.
 Response respond(int status, std::string content_type, std::string body);
 // text/plain, for errors of HTTP itself.
-Response respond_error(int status, std::string message);
+Response respond_error(int status, const std::string& message);
 
 // Answers GET and HEAD of an open file: the whole, or the part that Range and If-Range ask for
 // (206, 416), with Last-Modified and ETag from the file. Memory is constant; the reads run on

@@ -3,7 +3,8 @@
 #   guest.img         a disk that boots by BIOS and by EFI; host name virga-guest
 #   welcome.img       the same with the host name welcome
 #   guest.iso         a CD-ROM that boots by BIOS, labelled VIRGA
-#   vmlinuz, initrd   what these three boot
+#   vmlinuz, initrd   what they boot by EFI; by BIOS they boot
+#   vmlinuz-bios      the same kernel, packed to start fast: kernel/repack.py
 # Everything runs from memory; what the guest prints: root/etc/witness. Does nothing if OUT_DIR is
 # up to date. Needs no mounts and no root.
 set -euo pipefail
@@ -72,15 +73,15 @@ make_initrd() {
   (cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) | lz4 -l -9 -c >"$out/initrd"
 }
 
-# boot_menu HOST_NAME: the configuration of all three boot loaders.
+# boot_menu KERNEL HOST_NAME: the configuration of a boot loader.
 boot_menu() {
   cat <<END
 DEFAULT virga
 PROMPT 0
 TIMEOUT 0
 LABEL virga
-  KERNEL /vmlinuz
-  APPEND initrd=/initrd $kernel_arguments hostname=$1
+  KERNEL /$1
+  APPEND initrd=/initrd $kernel_arguments hostname=$2
 END
 }
 
@@ -92,9 +93,10 @@ make_disk() {
   echo "start=$partition_start, size=$partition_sectors, type=c, bootable" | sfdisk -q "$disk"
   dd if=/usr/lib/syslinux/mbr/mbr.bin of="$disk" bs=440 count=1 conv=notrunc status=none
   mformat -i "$partition" -T $partition_sectors -h 64 -s 32 -H $partition_start -v VIRGA ::
-  boot_menu "$host_name" >"$work/syslinux.cfg"
   mmd -i "$partition" ::/EFI ::/EFI/BOOT
-  mcopy -i "$partition" "$out/vmlinuz" "$out/initrd" "$work/syslinux.cfg" ::/
+  mcopy -i "$partition" "$out/vmlinuz" "$out/vmlinuz-bios" "$out/initrd" ::/
+  boot_menu vmlinuz-bios "$host_name" | mcopy -i "$partition" - ::/syslinux.cfg
+  boot_menu vmlinuz "$host_name" | mcopy -i "$partition" - ::/EFI/BOOT/syslinux.cfg
   mcopy -i "$partition" /usr/lib/SYSLINUX.EFI/efi64/syslinux.efi ::/EFI/BOOT/BOOTX64.EFI
   mcopy -i "$partition" /usr/lib/syslinux/modules/efi64/ldlinux.e64 ::/EFI/BOOT/
   syslinux --install --offset $((partition_start * 512)) "$disk"
@@ -103,9 +105,9 @@ make_disk() {
 make_cdrom() {
   local tree=$work/cdrom
   mkdir -p "$tree/isolinux"
-  cp "$out/vmlinuz" "$out/initrd" "$tree/"
+  cp "$out/vmlinuz-bios" "$out/initrd" "$tree/"
   cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$tree/isolinux/"
-  boot_menu virga-guest >"$tree/isolinux/isolinux.cfg"
+  boot_menu vmlinuz-bios virga-guest >"$tree/isolinux/isolinux.cfg"
   genisoimage -quiet -V VIRGA -R -J -no-emul-boot -boot-load-size 4 -boot-info-table \
     -b isolinux/isolinux.bin -c isolinux/boot.cat -o "$out/guest.iso" "$tree"
 }
@@ -124,6 +126,8 @@ ls "$packages"/linux-image-*.deb "$packages"/qemu-guest-agent_*.deb >/dev/null 2
 say "unpacking"
 unpack_packages
 cp "$work"/boot/vmlinuz-* "$out/vmlinuz"
+say "repacking the kernel"
+"$source_dir/kernel/repack.py" "$out/vmlinuz" "$out/vmlinuz-bios"
 say "making the initial RAM disk"
 make_root
 make_initrd
@@ -132,5 +136,5 @@ make_disk "$out/guest.img" virga-guest
 make_disk "$out/welcome.img" welcome
 make_cdrom
 echo "$inputs" >"$out/inputs"
-say "ready in $out: $(du -h --apparent-size "$out"/*.img "$out/guest.iso" "$out/vmlinuz" "$out/initrd" |
+say "ready in $out: $(du -h --apparent-size "$out"/*.img "$out/guest.iso" |
   sed 's|\t.*/| |' | awk '{printf "%s %s, ", $2, $1}' | sed 's/, $//')"

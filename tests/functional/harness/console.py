@@ -9,7 +9,7 @@ import time
 
 import websocket
 
-BOOT_SECONDS = 90
+BOOT_SECONDS = 180
 
 
 def connect(client, path, session=True):

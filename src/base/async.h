@@ -24,12 +24,23 @@ namespace asio = boost::asio;
 template <class T = void>
 using Async = asio::awaitable<T>;
 
+namespace detail {
+template <class Work>
+auto run_work(Work work) -> Async<decltype(work())> {
+  co_return work();
+}
+}  // namespace detail
+
 // Runs `work` on `pool` and resumes the caller, on its own executor, with the result or exception.
 // Cancelling the caller does not interrupt the work; the caller learns of it at its next co_await.
+//
+// `work` must be a named lambda, or capture nothing that has a destructor: of a temporary lambda or
+// aggregate within a co_await expression g++ 12 destroys the members twice.
 template <class Work>
 auto offload(asio::thread_pool& pool, Work work) -> Async<decltype(work())> {
+  auto running = detail::run_work(std::move(work));
   co_return co_await asio::co_spawn(
-      pool, [work = std::move(work)]() mutable -> Async<decltype(work())> { co_return work(); },
+      pool, std::move(running),
       asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
 }
 

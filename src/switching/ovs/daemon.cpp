@@ -110,7 +110,8 @@ bool Daemon::adopt() {
 }
 
 Async<void> Daemon::start() {
-  co_await offload(pool_, [argv = program_.argv] { run_checked(argv); });
+  const auto run = [argv = program_.argv] { run_checked(argv); };
+  co_await offload(pool_, run);
   if (!adopt()) {
     throw error(ErrorKind::io, program_.name, "{} ended right after its start", program_.name);
   }

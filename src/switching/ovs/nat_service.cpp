@@ -31,7 +31,8 @@ Async<void> NatService::apply(std::vector<NatNetwork> wanted, bool devices_are_n
     set_ipv4_address(network.device, network.subnet.gateway(), network.subnet.netmask());
     set_up(network.device);
   }
-  co_await load_rules(wanted.empty() ? nft_removal(table_) : nft_ruleset(table_, wanted));
+  std::string rules = wanted.empty() ? nft_removal(table_) : nft_ruleset(table_, wanted);
+  co_await load_rules(std::move(rules));
   if (!wanted.empty()) enable_ipv4_forwarding();
   for (const auto& network : wanted) co_await serve_dhcp(network, devices_are_new);
 }
@@ -47,7 +48,8 @@ void NatService::abandon() {
 }
 
 Async<void> NatService::load_rules(std::string rules) {
-  co_await offload(pool_, [rules = std::move(rules)] { run_checked({"nft", "-f", "-"}, rules); });
+  const auto load = [rules = std::move(rules)] { run_checked({"nft", "-f", "-"}, rules); };
+  co_await offload(pool_, load);
 }
 
 Async<void> NatService::end_unwanted(const std::vector<NatNetwork>& wanted) {

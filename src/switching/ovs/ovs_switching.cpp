@@ -216,7 +216,8 @@ Async<bool> OvsSwitching::run_database() {
     watch(database_, &OvsSwitching::revive_database);
     co_return false;
   }
-  co_await offload(pool_, [files = files_] { prepare_database(files); });
+  const auto prepare = [files = files_] { prepare_database(files); };
+  co_await offload(pool_, prepare);
   co_await database_->start();
   watch(database_, &OvsSwitching::revive_database);
   co_return true;
@@ -248,9 +249,8 @@ Async<void> OvsSwitching::connect() {
       {"op", "update"},
       {"table", "Open_vSwitch"},
       {"where", json::array()},
-      {"row",
-       {{"other_config",
-         to_map({{"max-revalidator", "100"}, {"stats-update-interval", "3600000"}})}}}});
+      {"row", json::object{{"other_config", to_map({{"max-revalidator", "100"},
+                                                    {"stats-update-interval", "3600000"}})}}}});
   co_await client_->transact(std::move(operations));
 }
 
@@ -309,11 +309,11 @@ Async<void> OvsSwitching::bring_about(const Books& next, bool strict) {
   operations.push_back(json::object{{"op", "mutate"},
                                     {"table", "Open_vSwitch"},
                                     {"where", json::array()},
-                                    {"mutations", {json::array{"next_cfg", "+=", 1}}}});
+                                    {"mutations", array_of(json::array{"next_cfg", "+=", 1})}});
   operations.push_back(json::object{{"op", "select"},
                                     {"table", "Open_vSwitch"},
                                     {"where", json::array()},
-                                    {"columns", {"next_cfg"}}});
+                                    {"columns", array_of("next_cfg")}});
   const json::array results = co_await client_->transact(std::move(operations));
   const std::int64_t generation =
       integer(results.back().at("rows").at(0).as_object(), "next_cfg", 0);
@@ -341,8 +341,8 @@ Async<void> OvsSwitching::apply_nat(const Books& next, bool devices_are_new) {
 Async<void> OvsSwitching::save(const Books& next) {
   std::string text = next.configuration();
   if (text == saved_) co_return;
-  co_await offload(pool_,
-                   [path = files_.configuration(), text] { write_file_atomically(path, text); });
+  const auto write = [path = files_.configuration(), text] { write_file_atomically(path, text); };
+  co_await offload(pool_, write);
   saved_ = std::move(text);
 }
 

@@ -140,7 +140,7 @@ json::object interface_row(const Interface& interface) {
 }
 
 json::array where_uuid(const std::string& uuid) {
-  return {json::array{"_uuid", "==", to_uuid(uuid)}};
+  return array_of(json::array{"_uuid", "==", to_uuid(uuid)});
 }
 
 bool same_interfaces(const BridgePort& a, const BridgePort& b) {

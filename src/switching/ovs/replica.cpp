@@ -97,6 +97,10 @@ json::value to_set(json::array atoms) {
   return json::array{"set", std::move(atoms)};
 }
 
+json::array array_of(json::value value) {
+  return json::array(1, value);
+}
+
 json::value to_map(const std::map<std::string, std::string>& map) {
   json::array pairs;
   for (const auto& [key, value] : map) pairs.push_back(json::array{key, value});

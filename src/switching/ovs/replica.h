@@ -40,6 +40,8 @@ std::map<std::string, std::string> text_map(const json::object& row, std::string
 json::value to_uuid(std::string_view uuid);
 json::value to_named_uuid(std::string_view name);
 json::value to_set(json::array atoms);
+// [ value ]: Boost.JSON's brace lists leave open whether {x} is x or an array of it.
+json::array array_of(json::value value);
 json::value to_map(const std::map<std::string, std::string>& map);
 
 }  // namespace virga::switching::ovs

@@ -1,9 +1,10 @@
-// InventoryView: the inventory as a tree of folders that are opened and closed: the root folder and
-// the children of each open entity.
+// InventoryView: the inventory as a tree whose folders the client opens and closes. It shows the
+// root folder and the children of each open entity.
 #pragma once
 
-#include <map>
+#include <vector>
 
+#include "kernel/access.h"
 #include "kernel/view.h"
 #include "vim/interfaces.h"
 
@@ -11,23 +12,28 @@ namespace virga::kernel {
 
 class InventoryView final : public Implements<vim::InventoryView>, private Watcher {
  public:
-  InventoryView(Kernel& kernel, MoRef self, const SessionPtr& session);
+  // `reader`: whose view it is.
+  InventoryView(Kernel& kernel, MoRef self, const Reader& reader);
 
   // To be called once it is in the inventory.
   void open();
 
+  // These answer the entities that do not exist.
   Async<model::Array<MoRef>> OpenInventoryViewFolder(
-      model::Call&, const vim::OpenInventoryViewFolderRequestType& r) override;
+      model::Call& call, const vim::OpenInventoryViewFolderRequestType& r) override;
+  // Closes what is open below them as well.
   Async<model::Array<MoRef>> CloseInventoryViewFolder(
-      model::Call&, const vim::CloseInventoryViewFolderRequestType& r) override;
-  Async<void> DestroyView(model::Call&, const vim::DestroyViewRequestType&) override;
+      model::Call& call, const vim::CloseInventoryViewFolderRequestType& r) override;
+  Async<void> DestroyView(model::Call& call, const vim::DestroyViewRequestType& r) override;
 
  private:
   void object_removed(Object& self) override;
-  void show();
+  Access access() const { return Access(kernel_, {session_.lock(), {}}); }
+  bool is_below(MoRef entity, const MoRef& ancestor) const;
+  void show_open();
 
   Kernel& kernel_;
-  const std::string user_;
+  const std::weak_ptr<const Session> session_;  // which owns the view
   std::vector<MoRef> open_;
   LiveMembers members_;
 };

@@ -1,34 +1,34 @@
-// What the views have in common: a `view` property that follows a Selection.
+// What the views have in common: a list of objects that keeps itself up to date.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <set>
 #include <string>
-#include <vector>
+#include <unordered_set>
 
 #include "kernel/selection.h"
 
 namespace virga::kernel {
 
-// The members of a selection as the array a view shows, in the order they came.
+// The members of a selection as an array, in the order they came. Kernel executor only.
 //
-// Changes are gathered and shown together, by a handler posted to the kernel executor: before any
-// call that comes after the change, and outside the notification of the change, which may not
-// publish anything.
+// Changes are gathered and told together by a handler posted to the kernel executor: that is
+// outside the notification of a change, which may not change anything itself, and before any call
+// that arrives after it.
 class LiveMembers final : private Selection::Listener {
  public:
   using Wants = std::function<bool(Object&)>;
-  using Show = std::function<void(model::Array<MoRef>)>;
+  using Show = std::function<void(const model::Array<MoRef>&)>;
 
-  // `session`: whose own objects may be members. `wants`: which objects are.
-  // `show` is called with the members, never from inside a notification.
+  // `session`: whose own objects may be members. `wants`: which objects may. `show` is called with
+  // the members after they have changed.
   LiveMembers(Inventory& inventory, std::string session, Wants wants, Show show);
   ~LiveMembers() override;
 
-  // Follows another plan and shows its members at once.
+  // Selects by this plan and shows the members.
   void follow(SelectionPlan plan);
-  // Ends the watching; show is not called any more.
+  // Forgets the members without a word. To be called before it ends, unless the inventory has
+  // ended.
   void close();
 
   const model::Array<MoRef>& members() const { return members_; }
@@ -38,20 +38,20 @@ class LiveMembers final : private Selection::Listener {
   void entered(Object& object) override;
   void left(Object& object) override;
   void changed(Object&, const DataPtr&) override {}
-  void outdated() override { show_later(); }
+  void outdated() override { refresh_later(); }
 
-  void show_later();
-  void show_now();
+  void refresh_later();
+  void refresh();
 
   Inventory& inventory_;
-  Wants wants_;
-  Show show_;
+  const Wants wants_;
+  const Show show_;
   model::Array<MoRef> members_;
-  std::unordered_set<std::string> left_;  // moIds to be taken out of members_
-  Selection selection_;
-  // Posted handlers ask it whether there still is somebody to show to.
-  std::shared_ptr<LiveMembers*> self_;
+  std::unordered_set<std::string> left_;  // moIds that are still in members_
+  bool changed_ = false;
   bool posted_ = false;
+  std::shared_ptr<LiveMembers*> self_;  // what a posted handler finds it by, while it lives
+  Selection selection_;
 };
 
 }  // namespace virga::kernel

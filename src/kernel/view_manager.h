@@ -2,16 +2,17 @@
 #pragma once
 
 #include "kernel/container_view.h"
-#include "kernel/per_session.h"
+#include "kernel/session_references.h"
 #include "vim/interfaces.h"
 
 namespace virga::kernel {
 
-class ViewManager final : public Implements<vim::ViewManager>, public PerSession, private Watcher {
+class ViewManager final : public Implements<vim::ViewManager>, private Watcher {
  public:
   ViewManager(Kernel& kernel, MoRef self);
 
-  DataPtr snapshot_for(const std::string& session) const override;
+  // With the session's own views.
+  DataPtr snapshot_for(const Session* session) const override;
 
   Async<MoRef> CreateInventoryView(model::Call& call,
                                    const vim::CreateInventoryViewRequestType& r) override;
@@ -23,8 +24,9 @@ class ViewManager final : public Implements<vim::ViewManager>, public PerSession
 
  private:
   void object_removed(Object& view) override;
-  // Makes the view the session's own and lists it.
-  void adopt(const std::shared_ptr<Object>& view, const Session& session);
+  // Puts the view into the inventory as the reader's own, and into its list.
+  void adopt(const std::shared_ptr<Object>& view, const Reader& reader);
+  MoRef make_list(const Reader& reader, const model::Array<MoRef>& objects);
 
   Kernel& kernel_;
   SessionReferences views_;

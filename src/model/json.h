@@ -19,7 +19,9 @@ DataPtr read_request(const MethodInfo& method, std::string_view body);
 std::string write_result(const ValueType& declared, const Any& value, Version client);
 std::string write_fault(const Fault& fault, Version client);
 
-// Data objects as self-describing text, all fields: what the database keeps.
+// Data objects as self-describing text, all fields: what the database keeps. Reading passes over
+// fields this schema does not know and leaves missing ones at their default, so that what another
+// version of Virga wrote can be read.
 std::string write_object(const DataObject& object);
 DataPtr read_object(std::string_view text);
 

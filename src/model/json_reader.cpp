@@ -26,15 +26,17 @@ json::value parse(std::string_view text) {
   return value;
 }
 
+std::string_view kind_name(const json::value& value) {
+  return json::to_string(value.kind());
+}
+
 const json::object& require_object(const json::value& value, const Place& place) {
-  if (!value.is_object())
-    refuse(place, "an object is needed, not {}", json::to_string(value.kind()));
+  if (!value.is_object()) refuse(place, "an object is needed, not {}", kind_name(value));
   return value.get_object();
 }
 
 std::string_view require_string(const json::value& value, const Place& place) {
-  if (!value.is_string())
-    refuse(place, "a string is needed, not {}", json::to_string(value.kind()));
+  if (!value.is_string()) refuse(place, "a string is needed, not {}", kind_name(value));
   return value.get_string();
 }
 
@@ -43,10 +45,6 @@ std::string_view named_type(const json::object& object, const Place& place) {
   const json::value* name = object.if_contains(kTypeName);
   return name ? require_string(*name, Place{&place, kTypeName}) : std::string_view();
 }
-
-DataPtr read_data(const json::value& value, const TypeInfo& declared, const Place& place);
-Any read_any(const json::value& value, const Place& place);
-void read_array(const json::value& value, const ValueType& type, void* storage, const Place& place);
 
 MoRef read_reference(const json::value& value, const Place& place) {
   MoRef ref;
@@ -66,136 +64,147 @@ MoRef read_reference(const json::value& value, const Place& place) {
   return ref;
 }
 
-// Numbers are checked by the rules of their text.
-void read_number(const json::value& value, const ValueType& type, void* storage,
-                 const Place& place) {
-  const bool integral = type.kind != Kind::float_ && type.kind != Kind::double_;
-  if (value.is_double() && !integral) {
-    if (type.kind == Kind::float_) {
-      *static_cast<float*>(storage) = static_cast<float>(value.get_double());
-    } else {
-      *static_cast<double*>(storage) = value.get_double();
-    }
-  } else if (value.is_number()) {
-    read_text(type, json::serialize(value), storage, place);
-  } else if (value.is_string() && !integral) {
-    read_text(type, std::string_view(value.get_string()), storage, place);  // "INF"
+// Integers are checked by the rules of their text, which has no decimal point.
+void read_integer(const json::value& value, const ValueType& type, void* storage,
+                  const Place& place) {
+  if (!value.is_number()) refuse(place, "a number is needed, not {}", kind_name(value));
+  read_text(type, json::serialize(value), storage, place);
+}
+
+template <class T>
+void read_real(const json::value& value, const ValueType& type, void* storage, const Place& place) {
+  if (value.is_number()) {
+    *static_cast<T*>(storage) = value.to_number<T>();
   } else {
-    refuse(place, "a number is needed, not {}", json::to_string(value.kind()));
+    read_text(type, require_string(value, place), storage, place);  // "INF"
   }
 }
 
-// Reads anything but a data object, which is no storage but an object of its own.
-void read_value(const json::value& value, const ValueType& type, void* storage,
-                const Place& place) {
-  switch (type.kind) {
-    case Kind::boolean:
-      if (!value.is_bool()) refuse(place, "true or false is needed");
-      *static_cast<bool*>(storage) = value.get_bool();
-      return;
-    case Kind::byte:
-    case Kind::short_:
-    case Kind::int_:
-    case Kind::long_:
-    case Kind::float_:
-    case Kind::double_:
-      return read_number(value, type, storage, place);
-    case Kind::reference:
-      *static_cast<MoRef*>(storage) = read_reference(value, place);
-      return;
-    case Kind::any:
-      *static_cast<Any*>(storage) = read_any(value, place);
-      return;
-    case Kind::array:
-      return read_array(value, type, storage, place);
-    default:
-      return read_text(type, require_string(value, place), storage, place);
+class ValueReader {
+ public:
+  explicit ValueReader(Tolerance tolerance) : tolerance_(tolerance) {}
+
+  DataPtr data(const json::value& value, const TypeInfo& declared, const Place& place) const {
+    const json::object& members = require_object(value, place);
+    const std::string_view name = named_type(members, place);
+    const TypeInfo& type = name.empty() ? declared : dynamic_type(name, declared, place);
+    DataObject* object = create(type, place);
+    DataPtr owner(object);
+    fields(members, *object, place);
+    return owner;
   }
-}
 
-void read_array(const json::value& value, const ValueType& type, void* storage,
-                const Place& place) {
-  if (!value.is_array()) refuse(place, "an array is needed, not {}", json::to_string(value.kind()));
-  for (const json::value& element : value.get_array()) {
-    const Place at{&place, {}, type.size(storage)};
-    if (type.append_data) {
-      type.append_data(storage, read_data(element, *type.data, at));
-    } else {
-      read_value(element, *type.element, type.append(storage), at);
-    }
-  }
-}
-
-Any read_any(const json::value& value, const Place& place) {
-  const json::object& object = require_object(value, place);
-  const std::string_view name = named_type(object, place);
-  if (name.empty()) refuse(place, "a value of any type needs its {}", kTypeName);
-  const ValueType& type = any_type(name, place);
-  if (type.kind == Kind::data) return any(read_data(value, *type.data, place));
-  Any result = type.copy(type, nullptr);
-  void* storage = const_cast<void*>(result.value());
-  if (type.kind == Kind::reference) {
-    read_value(value, type, storage, place);
-  } else if (const json::value* content = object.if_contains(kValue)) {
-    read_value(*content, type, storage, Place{&place, kValue});
-  } else {
-    refuse(place, "a {} needs its {}", name, kValue);
-  }
-  return result;
-}
-
-void read_field(const json::value& value, const FieldInfo& field, DataObject& object,
-                const Place& place);
-
-void read_fields(const json::object& members, DataObject& object, const Place& place) {
-  FieldSearch fields(object.type_info());
-  for (const auto& [name, member] : members) {
-    if (name == kTypeName) continue;
-    const FieldInfo& field = fields.find(name, place);
-    if (member.is_null()) {
-      if (field.required) refuse(place, "the required {} is null", field.name);
-      continue;
-    }
-    read_field(member, field, object, Place{&place, field.name});
-  }
-  fields.require_all(place);
-}
-
-void read_field(const json::value& value, const FieldInfo& field, DataObject& object,
-                const Place& place) {
-  switch (field.holder) {
-    case Holder::pointer:
-      return field.set_data(object, read_data(value, *field.type->data, place));
-    case Holder::embedded: {
-      const json::object& members = require_object(value, place);
-      if (const auto name = named_type(members, place); !name.empty() && name != field.type->name) {
-        refuse(place, "{} is not {}, the type that belongs here", name, field.type->name);
+ private:
+  void fields(const json::object& members, DataObject& object, const Place& place) const {
+    FieldSearch fields(object.type_info(), tolerance_);
+    for (const auto& [name, member] : members) {
+      if (name == kTypeName) continue;
+      const FieldInfo* info = fields.find(name, place);
+      if (!info) continue;
+      if (member.is_null()) {
+        if (info->required) refuse(place, "the required {} is null", info->name);
+        continue;
       }
-      return read_fields(members, *static_cast<DataObject*>(field.emplace(object)), place);
+      field(member, *info, object, Place{&place, info->name});
     }
-    case Holder::array:
-    case Holder::plain:
-    case Holder::optional:
-      return read_value(value, *field.type, field.emplace(object), place);
+    fields.require_all(place);
   }
-}
 
-DataPtr read_data(const json::value& value, const TypeInfo& declared, const Place& place) {
-  const json::object& members = require_object(value, place);
-  const std::string_view name = named_type(members, place);
-  const TypeInfo& type = name.empty() ? declared : dynamic_type(name, declared, place);
-  DataObject* object = create(type, place);
-  DataPtr owner(object);
-  read_fields(members, *object, place);
-  return owner;
-}
+  void field(const json::value& value, const FieldInfo& info, DataObject& object,
+             const Place& place) const {
+    switch (info.holder) {
+      case Holder::pointer:
+        return info.set_data(object, data(value, *info.type->data, place));
+      case Holder::embedded:
+        return embedded(value, info, object, place);
+      case Holder::array:
+      case Holder::plain:
+      case Holder::optional:
+        return into(value, *info.type, info.emplace(object), place);
+    }
+  }
+
+  void embedded(const json::value& value, const FieldInfo& info, DataObject& object,
+                const Place& place) const {
+    const json::object& members = require_object(value, place);
+    const std::string_view name = named_type(members, place);
+    if (!name.empty() && name != info.type->name) {
+      refuse(place, "{} is not {}, the type that belongs here", name, info.type->name);
+    }
+    fields(members, *static_cast<DataObject*>(info.emplace(object)), place);
+  }
+
+  // Anything but a data object, which is no storage but an object of its own.
+  void into(const json::value& value, const ValueType& type, void* storage,
+            const Place& place) const {
+    switch (type.kind) {
+      case Kind::boolean:
+        if (!value.is_bool()) refuse(place, "true or false is needed, not {}", kind_name(value));
+        *static_cast<bool*>(storage) = value.get_bool();
+        return;
+      case Kind::byte:
+      case Kind::short_:
+      case Kind::int_:
+      case Kind::long_:
+        return read_integer(value, type, storage, place);
+      case Kind::float_:
+        return read_real<float>(value, type, storage, place);
+      case Kind::double_:
+        return read_real<double>(value, type, storage, place);
+      case Kind::reference:
+        *static_cast<MoRef*>(storage) = read_reference(value, place);
+        return;
+      case Kind::any:
+        *static_cast<Any*>(storage) = any_value(value, place);
+        return;
+      case Kind::array:
+        return elements(value, type, storage, place);
+      default:
+        return read_text(type, require_string(value, place), storage, place);
+    }
+  }
+
+  void elements(const json::value& value, const ValueType& type, void* storage,
+                const Place& place) const {
+    if (!value.is_array()) refuse(place, "an array is needed, not {}", kind_name(value));
+    for (const json::value& element : value.get_array()) {
+      const Place at{&place, {}, type.size(storage)};
+      if (type.append_data) {
+        type.append_data(storage, data(element, *type.data, at));
+      } else {
+        into(element, *type.element, type.append(storage), at);
+      }
+    }
+  }
+
+  Any any_value(const json::value& value, const Place& place) const {
+    const json::object& object = require_object(value, place);
+    const std::string_view name = named_type(object, place);
+    if (name.empty()) refuse(place, "a value of any type needs its {}", kTypeName);
+    const ValueType& type = any_type(name, place);
+    if (type.kind == Kind::data) return any(data(value, *type.data, place));
+    Any result = type.copy(type, nullptr);
+    void* storage = const_cast<void*>(result.value());
+    if (type.kind == Kind::reference) {
+      into(value, type, storage, place);
+    } else if (const json::value* content = object.if_contains(kValue)) {
+      into(*content, type, storage, Place{&place, kValue});
+    } else {
+      refuse(place, "a {} needs its {}", name, kValue);
+    }
+    return result;
+  }
+
+  const Tolerance tolerance_;
+};
 
 }  // namespace
 
 DataPtr read_request(const MethodInfo& method, std::string_view body) {
   return refusing_by_fault([&] {
     const json::value value = body.empty() ? json::value(json::object()) : parse(body);
-    return read_data(value, *method.request, Place{nullptr, method.name});
+    const Place place{nullptr, method.name};
+    return ValueReader(Tolerance::exact).data(value, *method.request, place);
   });
 }
 
@@ -206,7 +215,7 @@ DataPtr read_object(std::string_view text) {
     const std::string_view name = named_type(require_object(value, place), place);
     const TypeInfo* type = find_type(name);
     if (!type) refuse(place, "\"{}\" is not a known type", name);
-    return read_data(value, *type, place);
+    return ValueReader(Tolerance::lenient).data(value, *type, place);
   });
 }
 

@@ -12,7 +12,7 @@ namespace {
 
 // Whether a value must say what it is: it stands where the schema does not tell.
 enum class Typed : bool { no, yes };
-// Passwords are for the database, and never in an answer.
+// Passwords are for the database, and never in an answer; see soap_writer.cpp.
 enum class Secrets : bool { hide, show };
 
 constexpr Version kAllVersions{{255, 255, 255, 255}};
@@ -74,10 +74,14 @@ class JsonWriter {
     return *seen;
   }
 
+  bool hidden(const FieldInfo& info) const {
+    return info.secret && !info.required && secrets_ == Secrets::hide;
+  }
+
   void fields(const DataObject& object, const TypeInfo& type) {
     if (type.base) fields(object, *type.base);
     for (const FieldInfo& info : type.own_fields) {
-      if (info.since > client_ || (info.secret && secrets_ == Secrets::hide)) continue;
+      if (info.since > client_ || hidden(info)) continue;
       const void* content = info.get(object);
       if (!content) continue;
       append(",\"");

@@ -155,11 +155,12 @@ DataObject* create(const TypeInfo& type, const Place& place) {
   return type.create();
 }
 
-FieldSearch::FieldSearch(const TypeInfo& type) : type_(type) {
+FieldSearch::FieldSearch(const TypeInfo& type, Tolerance tolerance)
+    : type_(type), tolerance_(tolerance) {
   type.for_each_field([this](const FieldInfo& field) { entries_.push_back({&field, false}); });
 }
 
-const FieldInfo& FieldSearch::find(std::string_view name, const Place& place) {
+const FieldInfo* FieldSearch::find(std::string_view name, const Place& place) {
   for (std::size_t tried = 0; tried < entries_.size(); ++tried, ++next_) {
     if (next_ == entries_.size()) next_ = 0;
     Entry& entry = entries_[next_];
@@ -168,12 +169,14 @@ const FieldInfo& FieldSearch::find(std::string_view name, const Place& place) {
       refuse(place, "{} is given twice", name);
     }
     entry.found = true;
-    return *entry.field;
+    return entry.field;
   }
+  if (tolerance_ == Tolerance::lenient) return nullptr;
   refuse(place, "{} has no field {}", type_.name, shortened(name));
 }
 
 void FieldSearch::require_all(const Place& place) const {
+  if (tolerance_ == Tolerance::lenient) return;
   for (const auto& [field, found] : entries_) {
     if (field->required && !found && field->holder != Holder::array) {
       refuse(place, "the required {} is missing", field->name);

@@ -47,12 +47,18 @@ const ValueType& any_type(std::string_view name, const Place& place);
 // A new object of the type.
 DataObject* create(const TypeInfo& type, const Place& place);
 
+// How much a reader forgives. A request must be exact. What a server or an older or newer version
+// of Virga wrote is read as far as this schema knows it: unknown fields are passed over, and
+// missing ones keep their default.
+enum class Tolerance : bool { exact, lenient };
+
 // The fields of an object that is being read, by name.
 class FieldSearch {
  public:
-  explicit FieldSearch(const TypeInfo& type);
-  // Refuses a name that is no field, and a second value for one that is no array.
-  const FieldInfo& find(std::string_view name, const Place& place);
+  FieldSearch(const TypeInfo& type, Tolerance tolerance);
+  // Refuses a name that is no field (lenient: nullptr), and a second value for one that is no
+  // array.
+  const FieldInfo* find(std::string_view name, const Place& place);
   // Refuses when a required field was never found. An array without elements leaves no trace in a
   // message, so that none is missed.
   void require_all(const Place& place) const;
@@ -63,6 +69,7 @@ class FieldSearch {
     bool found;
   };
   const TypeInfo& type_;
+  const Tolerance tolerance_;
   boost::container::small_vector<Entry, 32> entries_;
   std::size_t next_ = 0;  // members mostly come in the schema's order
 };

@@ -10,113 +10,127 @@ namespace {
 
 using wire::XmlElement;
 
+constexpr std::string_view kThis = "_this";
+
 // The name in the element's xsi:type; "" when it has none.
 std::string_view named_type(const XmlElement& element) {
   const auto type = element.attribute(wire::kXsiNamespace, "type");
   return type ? local_name(*type) : std::string_view();
 }
 
-DataPtr read_data(const XmlElement& element, const TypeInfo& declared, const Place& place);
-Any read_any(const XmlElement& element, const Place& place);
+class ValueReader {
+ public:
+  explicit ValueReader(Tolerance tolerance) : tolerance_(tolerance) {}
 
-MoRef read_reference(const XmlElement& element, const Place& place) {
-  const auto type = element.attribute("type");
-  if (!type) refuse(place, "the reference needs the attribute type");
-  return {std::string(local_name(*type)), element.text()};
-}
-
-void append_element(const XmlElement& element, const ValueType& array, void* storage,
-                    const Place& place);
-
-// Reads anything but a data object, which is no storage but an object of its own.
-void read_value(const XmlElement& element, const ValueType& type, void* storage,
-                const Place& place) {
-  switch (type.kind) {
-    case Kind::any:
-      *static_cast<Any*>(storage) = read_any(element, place);
-      return;
-    case Kind::array:
-      for (const XmlElement& child : element.children()) {
-        append_element(child, type, storage, Place{&place, {}, type.size(storage)});
-      }
-      return;
-    default:
-      break;
+  DataPtr data(const XmlElement& element, const TypeInfo& declared, const Place& place) const {
+    const std::string_view name = named_type(element);
+    const TypeInfo& type = name.empty() ? declared : dynamic_type(name, declared, place);
+    DataObject* object = create(type, place);
+    DataPtr owner(object);
+    fields(element, *object, place);
+    return owner;
   }
-  if (const XmlElement child = element.first_child()) {
-    refuse(place, "an element {} inside a value of type {}", child.local_name(), type.name);
+
+  Any any_value(const XmlElement& element, const Place& place) const {
+    const std::string_view name = named_type(element);
+    if (name.empty()) refuse(place, "a value of any type needs its xsi:type");
+    return value(element, any_type(name, place), place);
   }
-  if (type.kind == Kind::reference) {
-    *static_cast<MoRef*>(storage) = read_reference(element, place);
-  } else {
-    read_text(type, element.text(), storage, place);
+
+  // A value of a declared type, in an Any of its own.
+  Any value(const XmlElement& element, const ValueType& type, const Place& place) const {
+    if (type.kind == Kind::any) return any_value(element, place);
+    if (type.kind == Kind::data) return any(data(element, *type.data, place));
+    Any made = type.copy(type, nullptr);
+    into(element, type, const_cast<void*>(made.value()), place);
+    return made;
   }
-}
 
-void append_element(const XmlElement& element, const ValueType& array, void* storage,
-                    const Place& place) {
-  if (array.append_data) {
-    array.append_data(storage, read_data(element, *array.data, place));
-  } else {
-    read_value(element, *array.element, array.append(storage), place);
-  }
-}
-
-Any read_any(const XmlElement& element, const Place& place) {
-  const std::string_view name = named_type(element);
-  if (name.empty()) refuse(place, "a value of any type needs its xsi:type");
-  const ValueType& type = any_type(name, place);
-  if (type.kind == Kind::data) return any(read_data(element, *type.data, place));
-  Any value = type.copy(type, nullptr);
-  read_value(element, type, const_cast<void*>(value.value()), place);
-  return value;
-}
-
-void read_field(const XmlElement& element, const FieldInfo& field, DataObject& object,
-                const Place& place);
-
-void read_fields(const XmlElement& element, DataObject& object, const Place& place) {
-  FieldSearch fields(object.type_info());
-  for (const XmlElement& child : element.children()) {
-    const FieldInfo& field = fields.find(child.local_name(), place);
-    if (child.xsi_nil()) {
-      if (field.required) refuse(place, "the required {} is nil", field.name);
-      continue;
+  // The children of `element` as the elements of an array.
+  void elements(const XmlElement& element, const ValueType& array, void* storage,
+                const Place& place) const {
+    for (const XmlElement& child : element.children()) {
+      append(child, array, storage, Place{&place, {}, array.size(storage)});
     }
-    read_field(child, field, object, Place{&place, field.name});
   }
-  fields.require_all(place);
-}
 
-void read_field(const XmlElement& element, const FieldInfo& field, DataObject& object,
-                const Place& place) {
-  switch (field.holder) {
-    case Holder::pointer:
-      return field.set_data(object, read_data(element, *field.type->data, place));
-    case Holder::embedded:
-      if (const auto name = named_type(element); !name.empty() && name != field.type->name) {
-        refuse(place, "{} is not {}, the type that belongs here", name, field.type->name);
+  void fields(const XmlElement& element, DataObject& object, const Place& place) const {
+    FieldSearch fields(object.type_info(), tolerance_);
+    for (const XmlElement& child : element.children()) {
+      const std::string_view name = child.local_name();
+      if (name == kThis) continue;
+      const FieldInfo* info = fields.find(name, place);
+      if (!info) continue;
+      if (child.xsi_nil()) {
+        if (info->required) refuse(place, "the required {} is nil", name);
+        continue;
       }
-      return read_fields(element, *static_cast<DataObject*>(field.emplace(object)), place);
-    case Holder::array: {
-      void* storage = array_storage(field, object);
-      const Place at{place.outer, place.name, field.type->size(storage)};
-      return append_element(element, *field.type, storage, at);
+      field(child, *info, object, Place{&place, info->name});
     }
-    case Holder::plain:
-    case Holder::optional:
-      return read_value(element, *field.type, field.emplace(object), place);
+    fields.require_all(place);
   }
-}
 
-DataPtr read_data(const XmlElement& element, const TypeInfo& declared, const Place& place) {
-  const std::string_view name = named_type(element);
-  const TypeInfo& type = name.empty() ? declared : dynamic_type(name, declared, place);
-  DataObject* object = create(type, place);
-  DataPtr owner(object);
-  read_fields(element, *object, place);
-  return owner;
-}
+ private:
+  void field(const XmlElement& element, const FieldInfo& info, DataObject& object,
+             const Place& place) const {
+    switch (info.holder) {
+      case Holder::pointer:
+        return info.set_data(object, data(element, *info.type->data, place));
+      case Holder::embedded:
+        return embedded(element, info, object, place);
+      case Holder::array: {
+        void* storage = array_storage(info, object);
+        const Place at{place.outer, place.name, info.type->size(storage)};
+        return append(element, *info.type, storage, at);
+      }
+      case Holder::plain:
+      case Holder::optional:
+        return into(element, *info.type, info.emplace(object), place);
+    }
+  }
+
+  void embedded(const XmlElement& element, const FieldInfo& info, DataObject& object,
+                const Place& place) const {
+    const std::string_view name = named_type(element);
+    if (!name.empty() && name != info.type->name) {
+      refuse(place, "{} is not {}, the type that belongs here", name, info.type->name);
+    }
+    fields(element, *static_cast<DataObject*>(info.emplace(object)), place);
+  }
+
+  void append(const XmlElement& element, const ValueType& array, void* storage,
+              const Place& place) const {
+    if (array.append_data) {
+      array.append_data(storage, data(element, *array.data, place));
+    } else {
+      into(element, *array.element, array.append(storage), place);
+    }
+  }
+
+  // Anything but a data object, which is no storage but an object of its own.
+  void into(const XmlElement& element, const ValueType& type, void* storage,
+            const Place& place) const {
+    if (type.kind == Kind::any) {
+      *static_cast<Any*>(storage) = any_value(element, place);
+    } else if (type.kind == Kind::array) {
+      elements(element, type, storage, place);
+    } else if (const XmlElement child = element.first_child()) {
+      refuse(place, "an element {} inside a value of type {}", child.local_name(), type.name);
+    } else if (type.kind == Kind::reference) {
+      *static_cast<MoRef*>(storage) = reference(element, place);
+    } else {
+      read_text(type, element.text(), storage, place);
+    }
+  }
+
+  static MoRef reference(const XmlElement& element, const Place& place) {
+    const auto type = element.attribute("type");
+    if (!type) refuse(place, "the reference needs the attribute type");
+    return {std::string(local_name(*type)), element.text()};
+  }
+
+  const Tolerance tolerance_;
+};
 
 // The element in the envelope's body.
 XmlElement body_content(const XmlElement& envelope) {
@@ -157,11 +171,8 @@ const MethodInfo& require_method(const ManagedInfo* type, std::string_view name)
 }
 
 MoRef read_this(const XmlElement& call) {
-  const XmlElement element = call.child("_this");
-  const std::string_view method = call.local_name();
-  if (!element) {
-    throw error(ErrorKind::invalid_argument, "_this", "{}: the required _this is missing", method);
-  }
+  const XmlElement element = call.child(kThis);
+  if (!element) refuse(Place{nullptr, call.local_name()}, "the required _this is missing");
   const auto type = element.attribute("type");
   return {std::string(type ? local_name(*type) : std::string_view()), element.text()};
 }
@@ -180,13 +191,7 @@ DataPtr read_parameters(const XmlElement& call, const MethodInfo& method) {
   const Place place{nullptr, method.name};
   DataObject* parameters = create(*method.request, place);
   DataPtr owner(parameters);
-  FieldSearch fields(*method.request);
-  for (const XmlElement& child : call.children()) {
-    if (child.local_name() == "_this") continue;
-    const FieldInfo& field = fields.find(child.local_name(), place);
-    read_field(child, field, *parameters, Place{&place, field.name});
-  }
-  fields.require_all(place);
+  ValueReader(Tolerance::exact).fields(call, *parameters, place);
   return owner;
 }
 
@@ -208,33 +213,26 @@ Request parse_request(std::string_view envelope) {
   std::string message = fault.child("faultstring").text();
   DataPtr detail;
   if (const XmlElement element = fault.child("detail").first_child()) {
-    detail = read_data(element, *find_type("MethodFault"), Place{nullptr, element.local_name()});
+    const Place place{nullptr, element.local_name()};
+    detail = ValueReader(Tolerance::lenient).data(element, *find_type("MethodFault"), place);
   }
   throw Fault(std::move(detail), std::move(message));
 }
 
 Any read_result(const MethodInfo& method, const XmlElement& response) {
   if (!method.result) return {};
-  const ValueType& type = *method.result;
+  const ValueReader reader(Tolerance::lenient);
   const Place place{nullptr, "returnval"};
-  if (type.kind == Kind::array) {
-    Any values = type.copy(type, nullptr);
-    void* storage = const_cast<void*>(values.value());
-    for (const XmlElement& element : response.children()) {
-      append_element(element, type, storage, Place{nullptr, "returnval", type.size(storage)});
-    }
+  if (method.result->kind == Kind::array) {
+    Any values = method.result->copy(*method.result, nullptr);
+    reader.elements(response, *method.result, const_cast<void*>(values.value()), place);
     return values;
   }
-  const XmlElement element = response.first_child();
-  if (!element) {
-    if (method.result_optional) return {};
-    refuse(place, "the required result of {} is missing", method.name);
+  if (const XmlElement element = response.first_child()) {
+    return reader.value(element, *method.result, place);
   }
-  if (type.kind == Kind::data) return any(read_data(element, *type.data, place));
-  if (type.kind == Kind::any) return read_any(element, place);
-  Any value = type.copy(type, nullptr);
-  read_value(element, type, const_cast<void*>(value.value()), place);
-  return value;
+  if (!method.result_optional) refuse(place, "the required result of {} is missing", method.name);
+  return {};
 }
 
 }  // namespace

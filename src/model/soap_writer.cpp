@@ -13,7 +13,8 @@ constexpr std::string_view kXsiType = "xsi:type";
 
 // Whether an element must say what its value is: it stands where the schema does not tell.
 enum class Typed : bool { no, yes };
-// Passwords travel to a server, and never back.
+// Passwords travel to a server, and never back. A required secret does: it is what an object is
+// there for, as in a ticket.
 enum class Secrets : bool { hide, show };
 
 class ValueWriter {
@@ -25,7 +26,7 @@ class ValueWriter {
   void fields(const DataObject& object, const TypeInfo& type) {
     if (type.base) fields(object, *type.base);
     for (const FieldInfo& info : type.own_fields) {
-      if (info.since > client_ || (info.secret && secrets_ == Secrets::hide)) continue;
+      if (info.since > client_ || hidden(info)) continue;
       if (const void* value = info.get(object)) element_or_elements(info.name, *info.type, value);
     }
   }
@@ -46,6 +47,10 @@ class ValueWriter {
   }
 
  private:
+  bool hidden(const FieldInfo& info) const {
+    return info.secret && !info.required && secrets_ == Secrets::hide;
+  }
+
   void element(std::string_view name, const ValueType& type, const void* value, Typed typed) {
     switch (type.kind) {
       case Kind::data:

@@ -21,7 +21,9 @@ template <class T>
 Any to_any(std::optional<T> value) {
   return value ? any(std::move(*value)) : Any();
 }
-inline Any to_any(Any value) { return value; }
+inline Any to_any(Any value) {
+  return value;
+}
 
 template <class R>
 struct From {

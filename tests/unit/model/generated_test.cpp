@@ -1,6 +1,6 @@
 // What the schema compiler made, taken as a whole: its metadata and its C++ say the same.
-#include <boost/asio/use_future.hpp>
 #include <gtest/gtest.h>
+#include <boost/asio/use_future.hpp>
 
 #include <set>
 

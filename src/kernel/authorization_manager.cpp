@@ -141,7 +141,7 @@ AuthorizationManager::AuthorizationManager(Kernel& kernel, MoRef self, std::stri
           described.name = name;
           described.privGroupName = group;
         }
-        properties.description = describe_privileges();
+        properties.description = model::share(describe_privileges());
         return properties;
       }()), kernel_(kernel), administrator_(std::move(administrator)) {
   std::vector<Role> roles = system_roles();

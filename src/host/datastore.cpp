@@ -1,0 +1,212 @@
+#include "host/datastore.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "datastore/browse.h"
+#include "host/host_datastore_browser.h"
+#include "host/names.h"
+#include "host/virtual_machine.h"
+#include "model/clock.h"
+
+namespace virga::host {
+namespace {
+
+constexpr const char* kTable = "datastore";    // uuid → "name\npath"
+
+vim::DatastoreCapability capability() {
+  vim::DatastoreCapability capability;
+  capability.directoryHierarchySupported = true;
+  capability.perFileThinProvisioningSupported = true;
+  capability.topLevelDirectoryCreateSupported = true;
+  return capability;
+}
+
+vim::DatastoreHostMount mount(const datastore::Datastore& files) {
+  vim::DatastoreHostMount mount;
+  mount.key = names::host_system;
+  mount.mountInfo.path = files.root().string();
+  mount.mountInfo.accessMode = files.read_only() ? "readOnly" : "readWrite";
+  mount.mountInfo.mounted = true;
+  mount.mountInfo.accessible = true;
+  return mount;
+}
+
+void fill(vim::DatastoreProperties& p, const MoRef& self, const datastore::Datastore& files,
+          const datastore::Space& space, std::uint64_t uncommitted) {
+  p.name = files.name();
+  vim::LocalDatastoreInfo info;
+  info.name = files.name();
+  info.url = files.url();
+  info.freeSpace = static_cast<std::int64_t>(space.free);
+  info.maxFileSize = static_cast<std::int64_t>(datastore::max_disk_capacity);
+  info.maxVirtualDiskCapacity = info.maxFileSize;
+  info.maxMemoryFileSize = info.maxFileSize;
+  info.timestamp = model::now();
+  info.path = files.root().string();
+  p.info = model::share(std::move(info));
+  p.summary.datastore = self;
+  p.summary.name = files.name();
+  p.summary.url = files.url();
+  p.summary.capacity = static_cast<std::int64_t>(space.capacity);
+  p.summary.freeSpace = static_cast<std::int64_t>(space.free);
+  p.summary.uncommitted = static_cast<std::int64_t>(uncommitted);
+  p.summary.accessible = true;
+  p.summary.multipleHostAccess = false;
+  p.summary.type = "OTHER";
+  p.summary.maintenanceMode = "normal";
+}
+
+void record(Host& host, const datastore::Datastore& files) {
+  host.kernel.database->put(kTable, files.uuid(), files.name() + "\n" + files.root().string());
+}
+
+void check_name(const Host& host, const std::string& name) {
+  try {
+    vmx::check_datastore_name(name);
+  } catch (const Error& refused) {
+    throw kernel::invalid_name(name, refused.what());
+  }
+  const auto existing = host.datastores.find(name);
+  if (existing != host.datastores.end()) throw kernel::duplicate_name(name, existing->second->self());
+}
+
+}  // namespace
+
+Datastore::Datastore(Host& host, MoRef self, std::shared_ptr<const datastore::Datastore> files)
+    : Entity(host, self, [&] {
+        auto properties = entity_properties<Properties>(files->name(), names::datastore_folder);
+        properties.capability = capability();
+        properties.host.push_back(mount(*files));
+        properties.browser = {"HostDatastoreBrowser", "browser-" + self.value};
+        fill(properties, self, *files, files->space(), 0);
+        return properties;
+      }()), files_(std::move(files)) {}
+
+Async<void> Datastore::refresh() {
+  const auto files = files_;
+  const auto [space, uncommitted] = co_await offload(host().kernel.workers, [files] {
+    return std::pair(files->space(), datastore::uncommitted_space(*files));
+  });
+  update([&](Properties& p) { fill(p, self(), *files, space, uncommitted); });
+}
+
+Async<void> Datastore::RefreshDatastore(model::Call&, const vim::RefreshDatastoreRequestType&) {
+  co_await refresh();
+}
+
+Async<void> Datastore::RefreshDatastoreStorageInfo(
+    model::Call&, const vim::RefreshDatastoreStorageInfoRequestType&) {
+  co_await refresh();
+}
+
+void Datastore::rename(const std::string& name, const std::string& user) {
+  const std::string before = files_->name();
+  if (name == before) return;
+  check_name(host(), name);
+  for (const auto& [ref, vm] : host().virtual_machines) {
+    if (vm->config_file().datastore == files_) {
+      vim::ResourceInUse detail;
+      detail.type = "Datastore";
+      detail.name = before;
+      throw kernel::Fault(std::move(detail),
+                          fmt::format("{} lies on {}; its name stays while VMs do.",
+                                      vm->properties().name, before));
+    }
+  }
+  auto renamed = std::make_shared<datastore::Datastore>(name, files_->root());
+  files_ = renamed;
+  record(host(), *files_);
+  const auto me = std::static_pointer_cast<Datastore>(shared_from_this());
+  host().datastores.erase(before);
+  host().datastores[name] = me;
+  update([&](Properties& p) { fill(p, self(), *files_, files_->space(), 0); });
+  vim::DatastoreRenamedEvent event;
+  event.oldName = before;
+  event.newName = name;
+  host().post(std::move(event), fmt::format("Renamed datastore from {} to {}", before, name), user);
+}
+
+Async<void> Datastore::RenameDatastore(model::Call& call, const vim::RenameDatastoreRequestType& r) {
+  rename(r.newName, kernel::context(call).user());
+  co_return;
+}
+
+Async<MoRef> Datastore::Rename_Task(model::Call& call, const vim::RenameRequestType& r) {
+  const std::string user = kernel::context(call).user(), name = r.newName;
+  host().kernel.authorization.check(host().kernel.inventory, user, *this, "Datastore.Rename");
+  co_return host().kernel.tasks.run(
+      call, {"Rename_Task", "Datastore.rename", self(), properties().name},
+      [this, name, user](kernel::TaskHandle&) -> Async<Any> {
+        rename(name, user);
+        co_return Any();
+      });
+}
+
+Async<void> Datastore::DestroyDatastore(model::Call& call, const vim::DestroyDatastoreRequestType&) {
+  close_datastore(host(), self(), kernel::context(call).user());
+  co_return;
+}
+
+Async<MoRef> Datastore::Destroy_Task(model::Call& call, const vim::DestroyRequestType&) {
+  const std::string user = kernel::context(call).user();
+  host().kernel.authorization.check(host().kernel.inventory, user, *this, "Datastore.Delete");
+  co_return host().kernel.tasks.run(
+      call, {"Destroy_Task", "Datastore.destroy", self(), properties().name},
+      [this, user](kernel::TaskHandle&) -> Async<Any> {
+        close_datastore(host(), self(), user);
+        co_return Any();
+      });
+}
+
+std::shared_ptr<Datastore> open_datastore(Host& host, const std::string& name,
+                                          const std::string& path) {
+  check_name(host, name);
+  auto files = std::make_shared<const datastore::Datastore>(name, path);
+  for (const auto& [other, existing] : host.datastores) {
+    if (existing->files()->uuid() == files->uuid())
+      throw kernel::duplicate_name(other, existing->self());
+  }
+  datastore::sweep(*files);
+  record(host, *files);
+  const MoRef ref{"Datastore", files->uuid()};
+  auto opened = std::make_shared<Datastore>(host, ref, files);
+  host.kernel.inventory.emplace<HostDatastoreBrowser>(host, opened->properties().browser, ref);
+  host.add_datastore(opened);
+  return opened;
+}
+
+void close_datastore(Host& host, const MoRef& ref, const std::string& user) {
+  const auto closed = host.datastore(ref);
+  const std::string name = closed->properties().name;
+  if (!closed->properties().vm.empty()) {
+    vim::ResourceInUse detail;
+    detail.type = "Datastore";
+    detail.name = name;
+    throw kernel::Fault(std::move(detail), fmt::format("Virtual machines lie on {}.", name));
+  }
+  host.kernel.database->erase(kTable, closed->files()->uuid());
+  host.kernel.inventory.remove(closed->properties().browser);
+  host.remove_datastore(ref);
+  vim::DatastoreRemovedOnHostEvent event;
+  event.datastore.name = name;
+  event.datastore.datastore = ref;
+  host.post(std::move(event), fmt::format("Removed datastore {} from {}", name, host.identity.name),
+            user);
+}
+
+void restore_datastores(Host& host) {
+  for (const auto& [uuid, text] : host.kernel.database->all(kTable)) {
+    const auto newline = text.find('\n');
+    const std::string name = text.substr(0, newline), path = text.substr(newline + 1);
+    try {
+      open_datastore(host, name, path);
+    } catch (const std::exception& failure) {
+      logger("datastore")->error("datastore {} at {} is left out: {}", name, path, failure.what());
+    }
+  }
+}
+
+}  // namespace virga::host

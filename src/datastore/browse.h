@@ -48,20 +48,19 @@ struct Search {
 };
 
 struct Listing {
-  std::string folder;           // relative to the datastore's root
+  std::string folder;           // path in the datastore
   std::vector<FileInfo> files;  // by name
 };
 
 // One folder. Throws not_found, also when `folder` is a file.
-Listing list_folder(const Datastore& datastore, std::string_view folder, const Search& search = {},
-                    std::stop_token stop = {});
+Listing list_folder(const Location& folder, const Search& search = {}, std::stop_token stop = {});
 
 // The folder and all below it, parents before children; folders without a match are listed empty.
-std::vector<Listing> list_tree(const Datastore& datastore, std::string_view folder,
-                               const Search& search = {}, std::stop_token stop = {});
+std::vector<Listing> list_tree(const Location& folder, const Search& search = {},
+                               std::stop_token stop = {});
 
-// The one file; throws not_found.
-FileInfo describe(const Datastore& datastore, std::string_view path, const Search& search = {});
+// The one file or folder; throws not_found.
+FileInfo describe(const Location& file, const Search& search = {});
 
 // Bytes that thin disks and other sparse files could still grow into.
 std::uint64_t uncommitted_space(const Datastore& datastore, std::stop_token stop = {});

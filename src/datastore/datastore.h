@@ -51,7 +51,7 @@ class Datastore {
 
   // Opens beneath the root: symbolic links anywhere in the path, mounts inside the datastore, and
   // the private folder are refused (access_denied). `flags` as in open(2).
-  Fd open(std::string_view path, int flags, unsigned mode = 0644) const;
+  Fd open(std::string_view path, int flags, unsigned mode = 0600) const;
   // A descriptor of the folder itself, to use with the *at() calls.
   Fd open_folder(std::string_view path) const;
 
@@ -59,11 +59,12 @@ class Datastore {
   // lstat; throws not_found. A symbolic link is reported as itself.
   struct stat status(std::string_view path) const;
 
+  // For this module: the root's descriptor (O_PATH), and opening without regard to the private
+  // folder.
+  int root_fd() const { return root_fd_.get(); }
+  Fd open_any(std::string_view path, int flags, unsigned mode = 0600) const;
+
  private:
-  friend class Draft;
-
-  Fd open_any(std::string_view path, int flags, unsigned mode) const;
-
   std::string name_;
   fs::path root_;
   Fd root_fd_;

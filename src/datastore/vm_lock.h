@@ -43,7 +43,7 @@ class VmLock {
   void release();
 
  private:
-  VmLock(const Location& config, Fd fd);
+  VmLock(Location file, Fd fd);
 
   Location file_;
   Fd fd_;

@@ -1,6 +1,7 @@
 #include "base/process.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -15,6 +16,13 @@ TEST(RunProcess, CarriesMoreThanAPipeHoldsBothWays) {
 TEST(RunProcess, TellsExitCodeAndSignal) {
   EXPECT_EQ(run_process({"sh", "-c", "exit 7"}).exit_code, 7);
   EXPECT_EQ(run_process({"sh", "-c", "kill -9 $$"}).exit_code, 128 + 9);
+}
+
+TEST(RunProcess, GivesTheProgramNoneOfOurDescriptors) {
+  const int inheritable = ::dup(0);
+  const auto path = "/proc/self/fd/" + std::to_string(inheritable);
+  EXPECT_NE(run_process({"test", "-e", path}).exit_code, 0);
+  ::close(inheritable);
 }
 
 TEST(RunProcess, NamesAMissingProgram) {

@@ -1,5 +1,6 @@
 #include "switching/ovs/daemon.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -49,6 +50,12 @@ bool is_program(int pid, const DaemonProgram& program) {
   const auto arguments = command_line(pid);
   return !arguments.empty() && fs::path(arguments[0]).filename() == program.executable &&
          std::find(arguments.begin(), arguments.end(), program.mark) != arguments.end();
+}
+
+// Asio passes wake-ups on that the descriptor did not cause; the kernel's word is final.
+bool has_ended(int pidfd) {
+  pollfd poll_for{pidfd, POLLIN, 0};
+  return ::poll(&poll_for, 1, 0) > 0;
 }
 
 bool in_our_network(int pid) {
@@ -101,12 +108,18 @@ bool Daemon::adopt() {
                 pid, program_.pid_file.string());
   }
   process_ = process;
-  process->end.async_wait(asio::posix::stream_descriptor::wait_read,
-                          [process](boost::system::error_code) {
-                            process->over = true;
-                            process->ended.notify();
-                          });
+  watch(process);
   return true;
+}
+
+void Daemon::watch(std::shared_ptr<Process> process) {
+  auto& end = process->end;
+  end.async_wait(asio::posix::stream_descriptor::wait_read,
+                 [process](boost::system::error_code code) {
+                   if (!code && !has_ended(process->end.native_handle())) return watch(process);
+                   process->over = true;
+                   process->ended.notify();
+                 });
 }
 
 Async<void> Daemon::start() {

@@ -48,6 +48,7 @@ class Daemon {
 
  private:
   struct Process;
+  static void watch(std::shared_ptr<Process> process);
 
   asio::any_io_executor executor_;
   asio::thread_pool& pool_;

@@ -1,6 +1,7 @@
 #include "switching/ovs/ovsdb_client.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -137,6 +138,10 @@ class OvsdbClient::Connection : public std::enable_shared_from_this<Connection> 
     const Fd directory = open_file(path_.parent_path(), O_PATH | O_DIRECTORY);
     const auto address =
         fmt::format("/proc/self/fd/{}/{}", directory.get(), path_.filename().string());
+    // Asio's own sockets are inherited by every program we start.
+    Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!fd) throw system_error("socket", "cannot open");
+    socket_.assign(asio::local::stream_protocol(), fd.release());
     co_await socket_.async_connect(asio::local::stream_protocol::endpoint(address),
                                    asio::use_awaitable);
   }

@@ -180,6 +180,7 @@ class Planner {
   }
 
   void update(const char* table, const std::string& uuid, json::object row) {
+    row.erase("name");  // immutable, and how the row was found
     operations_.push_back(json::object{
         {"op", "update"}, {"table", table}, {"where", where_uuid(uuid)}, {"row", std::move(row)}});
   }

@@ -42,6 +42,7 @@ class Database {
       uuid = std::string(operation.at("where").at(0).at(2).at(1).as_string());
     json::object row = replica_.rows(table).at(uuid);
     if (op == "update") {
+      EXPECT_FALSE(operation.at("row").as_object().contains("name"));  // OVSDB refuses
       for (const auto& [column, value] : operation.at("row").as_object()) row[column] = value;
     } else {
       for (const auto& mutation : operation.at("mutations").as_array())

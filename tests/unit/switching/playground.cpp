@@ -159,9 +159,9 @@ void Guest::set_address(const std::string& address) const {
   run({"ip", "address", "add", address, "dev", "eth0"});
 }
 
-bool Guest::pings(const std::string& address) const {
-  return run_process({"nsenter", "--net=" + network_, "ping", "-c1", "-W1", address}).exit_code ==
-         0;
+bool Guest::pings(const std::string& address, const char* seconds) const {
+  return run_process({"nsenter", "--net=" + network_, "ping", "-c1", "-W", seconds, address})
+             .exit_code == 0;
 }
 
 Fd tcp_socket() {

@@ -107,13 +107,11 @@ TEST(Generated, MetadataAndMembersAreTheSameStorage) {
 }
 
 TEST(Generated, EnumeratorsAreTheWireNamesInOrder) {
-  auto wire_name = [](auto value) {
-    const ValueType& type = value_type<decltype(value)>();
-    return type.enumeration->values[type.index(&value)];
-  };
   EXPECT_EQ(wire_name(vim::VirtualMachinePowerState::poweredOff), "poweredOff");
   EXPECT_EQ(wire_name(vim::VirtualMachinePowerState::suspended), "suspended");
   EXPECT_EQ(wire_name(vim::TaskInfoState::error), "error");
+  EXPECT_EQ(enumerator<vim::TaskInfoState>("running"), vim::TaskInfoState::running);
+  EXPECT_EQ(enumerator<vim::TaskInfoState>("Running"), std::nullopt);
 }
 
 TEST(Generated, KnowsTheBasesOfManagedObjects) {

@@ -342,6 +342,10 @@ bool unit_is_valid(ControllerModel model, int unit) {
   return false;
 }
 
+bool is_hot_pluggable(ControllerModel model) {
+  return model != ControllerModel::ahci && model != ControllerModel::ide;
+}
+
 void validate(const MachineSpec& spec) {
   validate_identity(spec);
   std::set<int> keys;

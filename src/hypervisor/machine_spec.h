@@ -124,6 +124,8 @@ const Nic& find_nic(const MachineSpec&, int key);
 // Units a controller can take under every backend: fewer than VMware's where the emulated chip has
 // fewer (LSI Logic: 7, AHCI: 6). The SCSI unit 7 belongs to the controller.
 bool unit_is_valid(ControllerModel model, int unit);
+// Whether disks can come and go on it, and it itself, while the machine runs.
+bool is_hot_pluggable(ControllerModel model);
 
 // Throws Error naming the device and the rule it breaks: duplicate keys or slots, a controller that
 // is not there, a unit it does not have, cores that do not divide the processors, …

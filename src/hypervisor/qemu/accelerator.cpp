@@ -2,9 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,7 +44,7 @@ std::string read_memory_file(const Fd& fd) {
 std::string await_verdict(const Fd& process, const Fd& output, std::chrono::milliseconds timeout) {
   pollfd ended{process.get(), POLLIN, 0};
   const bool in_time = ::poll(&ended, 1, static_cast<int>(timeout.count())) == 1;
-  if (!in_time) ::pidfd_send_signal(process.get(), SIGKILL, nullptr, 0);
+  if (!in_time) kill_process(process.get());
   siginfo_t info{};
   while (::waitid(P_PIDFD, static_cast<id_t>(process.get()), &info, WEXITED) != 0 &&
          errno == EINTR) {

@@ -102,10 +102,6 @@ std::string fdset_path(int key) {
   return fmt::format("/dev/fdset/{}", key);
 }
 
-bool is_hot_pluggable(ControllerModel model) {
-  return is_scsi(model);
-}
-
 std::uint64_t world_wide_name(const MachineSpec& spec, const Disk& disk) {
   if (disk.wwn != 0) return disk.wwn;
   std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a

@@ -33,8 +33,6 @@ std::string netdev_id(const Nic& nic);
 // "/dev/fdset/KEY", the name under which QEMU opens a descriptor it was handed.
 std::string fdset_path(int key);
 
-bool is_hot_pluggable(ControllerModel model);
-
 // The disk's world wide name, or one in VMware's range that follows from machine and key.
 std::uint64_t world_wide_name(const MachineSpec& spec, const Disk& disk);
 

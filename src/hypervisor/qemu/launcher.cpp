@@ -5,7 +5,6 @@
 #include <linux/close_range.h>
 #include <pwd.h>
 #include <signal.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -220,7 +219,7 @@ Launched launch(const LaunchRequest& request,
   go.read.reset();
   failure.write.reset();
   try {
-    Launched launched{identify(pid), Fd(::pidfd_open(pid, 0))};
+    Launched launched{identify(pid), open_pidfd(pid)};
     if (!launched.process) throw system_error(plan.program, "cannot watch");
     before_exec(launched.identity);
     write_all(go.write.get(), "g", plan.program);

@@ -1,6 +1,7 @@
 #include "hypervisor/qemu/process_identity.h"
 
-#include <sys/pidfd.h>
+#include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <sstream>
@@ -73,9 +74,18 @@ ProcessIdentity identify(pid_t pid) {
   return {pid, stat->start_time, boot_id()};
 }
 
+// The C library's declarations of these two lack C linkage in glibc 2.36.
+Fd open_pidfd(pid_t pid) {
+  return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+}
+
+void kill_process(int pidfd) {
+  ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+}
+
 Fd open_process(const ProcessIdentity& identity) {
   if (identity.pid <= 0 || identity.boot_id != boot_id()) return {};
-  Fd fd(::pidfd_open(identity.pid, 0));
+  Fd fd = open_pidfd(identity.pid);
   if (!fd) return {};
   // The pidfd is for whoever has the pid now; only then is it certain whose start time is read.
   const auto stat = read_process_stat(identity.pid);

@@ -34,6 +34,11 @@ std::uint64_t read_resident_bytes(pid_t pid);
 // Throws ErrorKind::gone when there is no such process.
 ProcessIdentity identify(pid_t pid);
 
+// A pidfd for whatever process has this pid now; empty when none has.
+Fd open_pidfd(pid_t pid);
+// SIGKILL to the process behind a pidfd, and to no other.
+void kill_process(int pidfd);
+
 // A pidfd for exactly that process; empty when it no longer runs.
 Fd open_process(const ProcessIdentity& identity);
 

@@ -1,10 +1,10 @@
 #include "hypervisor/qemu/process_watch.h"
 
-#include <signal.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #include <cerrno>
+
+#include "hypervisor/qemu/process_identity.h"
 
 namespace virga::hypervisor {
 namespace {
@@ -40,7 +40,7 @@ void ProcessWatch::stop() {
 }
 
 void ProcessWatch::kill() {
-  ::pidfd_send_signal(process_.native_handle(), SIGKILL, nullptr, 0);
+  kill_process(process_.native_handle());
 }
 
 }  // namespace virga::hypervisor

@@ -205,12 +205,13 @@ std::string parse_version(const std::string& text) {
 Async<void> QemuHypervisor::probe() {
   const auto guard = co_await probing_.lock();
   if (accelerator_) co_return;
-  QemuOptions options = context_->options;
-  version_ = co_await offload(context_->pool, [program = options.program] {
+  const QemuOptions& options = context_->options;
+  const auto ask_version = [program = options.program] {
     return parse_version(run_checked({program, "--version"}));
-  });
-  accelerator_ = co_await offload(
-      context_->pool, [options = std::move(options)] { return find_accelerator(options); });
+  };
+  const auto try_kvm = [options] { return find_accelerator(options); };
+  version_ = co_await offload(context_->pool, ask_version);
+  accelerator_ = co_await offload(context_->pool, try_kvm);
   logger("hypervisor")
       ->info("qemu={} accelerator={} reason=\"{}\"", version_, accelerator_->kvm ? "kvm" : "tcg",
              accelerator_->reason);
@@ -266,16 +267,17 @@ Async<std::shared_ptr<Machine>> QemuHypervisor::start_reserved(MachineSpec spec,
                           .restoring = options.restore_from.has_value()};
   std::shared_ptr<Fd> state;
   if (options.restore_from) {
-    const OpenState open = co_await offload(
-        context_->pool, [path = *options.restore_from] { return open_state(path); });
+    const auto open_file = [path = *options.restore_from] { return open_state(path); };
+    const OpenState open = co_await offload(context_->pool, open_file);
     check_restorable(open.description, spec, accelerator_->kvm ? "kvm" : "tcg");
     preparation.platform.machine_type = open.description.machine_type;
     state = open.file;
   }
   const std::string directory = preparation.directory;
-  Started started = co_await offload(
-      context_->pool,
-      [preparation = std::move(preparation)]() mutable { return prepare_and_launch(preparation); });
+  auto prepare = [preparation = std::move(preparation)]() mutable {
+    return prepare_and_launch(preparation);
+  };
+  Started started = co_await offload(context_->pool, std::move(prepare));
   logger("hypervisor")->info("started vm={} pid={}", spec.name, started.record.process.pid);
   auto machine = std::make_shared<QemuMachine>(context_, std::move(started.record), directory);
   machine->watch(std::move(started.process));
@@ -308,10 +310,10 @@ Async<std::vector<std::shared_ptr<Machine>>> QemuHypervisor::adopt() {
   std::set<std::string> known = starting_;
   for (const auto& [id, machine] : machines_)
     if (is_held(id)) known.insert(id);
-  std::vector<Found> found = co_await offload(
-      context_->pool, [run_directory = context_->options.run_directory, known = std::move(known)] {
-        return find_records(run_directory, known);
-      });
+  const auto search = [run_directory = context_->options.run_directory, known] {
+    return find_records(run_directory, known);
+  };
+  std::vector<Found> found = co_await offload(context_->pool, search);
   Machines machines;
   for (Found& one : found) machines.push_back(take_up(std::move(one)));
   // All at once: one that does not answer must not delay the others.

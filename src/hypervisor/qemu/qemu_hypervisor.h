@@ -1,8 +1,7 @@
 // Guests under QEMU: one process each, apart from the daemon, unprivileged and sandboxed.
 //
 // Run directory:
-//   RUN/                       root, 0755
-//   RUN/ID/                    root, 0700: one running guest
+//   RUN/ID/                    one running guest, for root alone
 //     machine.json             the record adopt() goes by: pid, start time, boot id, MachineSpec
 //     qmp.sock, agent.sock, serial-KEY.sock   listening sockets the daemon made and QEMU inherited
 //     serial-KEY.log, qemu.log
@@ -26,6 +25,7 @@ struct QemuOptions {
   bool allow_kvm = true;                     // false: TCG without asking
   int tcg_cache_mib = 64;                    // translated code per guest
   std::chrono::seconds reply_timeout{30};    // a QMP command
+  std::chrono::seconds quit_timeout{10};     // a process asked to end, before it is killed
   std::chrono::seconds removal_timeout{20};  // the guest letting go of a device
 };
 

@@ -20,7 +20,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto quit_timeout = 10s;
 constexpr auto kill_timeout = 10s;
 
 double time_of(const json::object& event) {
@@ -312,7 +311,7 @@ Async<void> QemuMachine::end_process(Intent intent) {
   if (intent_ == Intent::none) intent_ = intent;
   if (qmp_->is_open()) {
     qmp_->post("quit");
-    const bool ended = co_await wait_for_end(quit_timeout);
+    const bool ended = co_await wait_for_end(context_->options.quit_timeout);
     if (ended) co_return;
   }
   process_->kill();

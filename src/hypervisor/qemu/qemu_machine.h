@@ -15,7 +15,7 @@
 #include "hypervisor/qemu/process_watch.h"
 #include "hypervisor/qemu/qemu_hypervisor.h"
 #include "hypervisor/qemu/qmp.h"
-#include "hypervisor/qemu/saved_state.h"
+#include "hypervisor/saved_state.h"
 
 namespace virga::hypervisor {
 

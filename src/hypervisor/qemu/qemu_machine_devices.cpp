@@ -142,9 +142,10 @@ Async<void> QemuMachine::add_disk(Disk disk) {
   changed.disks.push_back(disk);
   validate(changed);
   require_hot_plug(find_controller(changed, disk.controller_key), device_id(disk));
-  Fd image = co_await offload(context_->pool, [path = disk.path, read_only = disk.read_only] {
+  const auto open = [path = disk.path, read_only = disk.read_only] {
     return open_image(path, read_only);
-  });
+  };
+  Fd image = co_await offload(context_->pool, open);
   co_await add_nodes(disk.key, std::move(image), disk_nodes(disk));
   std::exception_ptr failure;
   try {
@@ -255,9 +256,10 @@ Async<void> QemuMachine::change_medium(int cdrom_key, std::optional<std::string>
   Cdrom cdrom = find_cdrom(record_.spec, cdrom_key);
   cdrom.path = std::move(path);
   Fd image;
-  if (cdrom.path)
-    image =
-        co_await offload(context_->pool, [path = *cdrom.path] { return open_image(path, true); });
+  if (cdrom.path) {
+    const auto open = [path = *cdrom.path] { return open_image(path, true); };
+    image = co_await offload(context_->pool, open);
+  }
   moving_medium_ = true;
   std::exception_ptr failure;
   try {

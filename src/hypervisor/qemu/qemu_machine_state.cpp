@@ -52,11 +52,10 @@ double percent_read(int file, off_t size) {
 
 Async<void> QemuMachine::record_operation(MachineRecord::Operation operation) {
   record_.operation = operation;
-  MachineRecord record = record_;
-  std::string directory = directory_;
-  co_await offload(context_->pool, [record = std::move(record), directory = std::move(directory)] {
+  const auto write = [directory = directory_, record = record_] {
     write_record(directory, record);
-  });
+  };
+  co_await offload(context_->pool, write);
 }
 
 Async<void> QemuMachine::prepare_migration() {
@@ -105,18 +104,18 @@ Async<void> QemuMachine::save(std::string path, Progress progress) {
   const auto guard = co_await operations_.lock();
   require_stoppable("suspend");
   const bool was_running = state_ == MachineState::running;
-  std::string header = encode_header({.machine_type = record_.machine_type,
-                                      .accelerator = record_.accelerator,
-                                      .version = qmp_->version(),
-                                      .spec = record_.spec});
-  const Fd file = co_await offload(context_->pool, [path, header = std::move(header)] {
-    return create_state_file(path, header);
-  });
+  const std::string header = encode_header({.machine_type = record_.machine_type,
+                                            .accelerator = record_.accelerator,
+                                            .version = qmp_->version(),
+                                            .spec = record_.spec});
+  const auto create = [path, header] { return create_state_file(path, header); };
+  const Fd file = co_await offload(context_->pool, create);
+  const auto sync = [fd = file.get(), path] { make_durable(fd, path); };
   std::exception_ptr failure;
   try {
     co_await record_operation(MachineRecord::Operation::saving);
     co_await write_state(file.get(), std::move(progress));
-    co_await offload(context_->pool, [fd = file.get(), path] { make_durable(fd, path); });
+    co_await offload(context_->pool, sync);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -167,9 +166,10 @@ Async<void> QemuMachine::restore(std::shared_ptr<Fd> file, Progress progress) {
   ::lseek(file->get(), start, SEEK_SET);
   co_await qmp_->execute("getfd", fields("fdname", "state"), file->get());
   co_await qmp_->execute("migrate-incoming", fields("uri", "fd:state"));
-  co_await await_migration(
-      [file, size](const json::object&) { return percent_read(file->get(), size); },
-      std::move(progress));
+  const auto percent = [file, size](const json::object&) {
+    return percent_read(file->get(), size);
+  };
+  co_await await_migration(percent, std::move(progress));
 }
 
 }  // namespace virga::hypervisor

@@ -1,4 +1,4 @@
-#include "hypervisor/qemu/saved_state.h"
+#include "hypervisor/saved_state.h"
 
 #include <algorithm>
 

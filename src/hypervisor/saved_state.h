@@ -1,6 +1,6 @@
-// The file a suspended machine is kept in: one block that says what it is the state of, then QEMU's
-// migration stream. The block lets a restore that cannot work fail with a reason instead of inside
-// QEMU.
+// The file a suspended machine is kept in: one block that says what it is the state of, then the
+// backend's own stream. The block lets a restore that cannot work fail with a reason instead of
+// inside the backend.
 //   0     "VIRGA-STATE 1\n"
 //   14    JSON, ended by a newline, padded with zeros to state_offset
 //   64 Ki the stream
@@ -18,7 +18,7 @@ constexpr std::size_t state_offset = 64 << 10;
 struct SavedState {
   std::string machine_type;  // a restore builds the same again
   std::string accelerator;
-  std::string version;  // of the QEMU that wrote it
+  std::string version;  // of the backend that wrote it
   MachineSpec spec;
 
   bool operator==(const SavedState&) const = default;

@@ -1,0 +1,499 @@
+// The QEMU backend with real guests (TCG): a boot sector is the witness.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/error.h"
+#include "hypervisor/qemu/accelerator.h"
+#include "hypervisor/qemu/machine_record.h"
+#include "lab.h"
+
+namespace virga::hypervisor {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Qemu : ::testing::Test {
+  Lab lab;
+  std::unique_ptr<Hypervisor> hypervisor = lab.hypervisor();
+
+  std::shared_ptr<Machine> start(MachineSpec spec, StartOptions options = {}) {
+    return lab.run(hypervisor->start(std::move(spec), std::move(options)));
+  }
+};
+
+template <class Work>
+Error failure_of(Work work) {
+  try {
+    work();
+  } catch (const Error& e) {
+    return e;
+  }
+  throw std::runtime_error("it did not fail");
+}
+
+std::string status_line(pid_t pid, const std::string& name) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(name + ":")) return line.substr(name.size() + 2);
+  return {};
+}
+
+TEST_F(Qemu, RunsPausesResetsAndPowersOff) {
+  const auto machine = start(lab.spec());
+  Ear ear(lab, machine);
+  EXPECT_EQ(machine->state(), MachineState::running);
+  SerialLine line(lab, *machine);
+  EXPECT_EQ(line.ask('n'), '0');
+  EXPECT_EQ(line.ask('n'), '1');
+
+  lab.run(machine->pause());
+  EXPECT_EQ(machine->state(), MachineState::paused);
+  EXPECT_EQ(ear.next<StateChanged>().to, MachineState::paused);
+  line.send('n');  // waits in the port of a guest that stands still
+  lab.run(machine->resume());
+  EXPECT_EQ(ear.next<StateChanged>().to, MachineState::running);
+  EXPECT_EQ(line.receive(), '2');
+
+  lab.run(machine->reset());
+  EXPECT_FALSE(ear.next<WasReset>().by_guest);
+  EXPECT_EQ(line.receive(), 'b');
+  EXPECT_EQ(line.ask('n'), '0');
+
+  lab.run(machine->power_off());
+  EXPECT_EQ(machine->state(), MachineState::exited);
+  EXPECT_EQ(ear.next<Exited>().exit.cause, Exit::Cause::powered_off);
+  EXPECT_TRUE(lab.is_gone("guest"));
+}
+
+TEST_F(Qemu, TellsWhatTheGuestDoesToItself) {
+  const auto machine = start(lab.spec());
+  Ear ear(lab, machine);
+  SerialLine line(lab, *machine);
+  line.send('r');
+  EXPECT_TRUE(ear.next<WasReset>().by_guest);
+  EXPECT_EQ(line.receive(), 'b');
+  line.send('p');
+  EXPECT_EQ(ear.next<StateChanged>().to, MachineState::shut_down);
+  EXPECT_EQ(ear.next<Exited>().exit.cause, Exit::Cause::guest_shut_down);
+}
+
+TEST_F(Qemu, ReportsAProcessThatIsKilled) {
+  const auto machine = start(lab.spec());
+  Ear ear(lab, machine);
+  ASSERT_EQ(::kill(process_of(lab, "guest"), SIGKILL), 0);
+  const Exit exit = ear.next<Exited>().exit;
+  EXPECT_EQ(exit.cause, Exit::Cause::killed);
+  EXPECT_EQ(exit.code, SIGKILL);
+  EXPECT_THAT(describe(exit), HasSubstr("signal 9"));
+  EXPECT_TRUE(lab.is_gone("guest"));
+  EXPECT_EQ(failure_of([&] { lab.run(machine->reset()); }).kind(), ErrorKind::invalid_state);
+}
+
+TEST_F(Qemu, ReportsAProcessThatIsTerminated) {
+  const auto machine = start(lab.spec());
+  Ear ear(lab, machine);
+  ASSERT_EQ(::kill(process_of(lab, "guest"), SIGTERM), 0);
+  const Exit exit = ear.next<Exited>().exit;
+  EXPECT_EQ(exit.cause, Exit::Cause::killed);
+  EXPECT_EQ(exit.code, SIGTERM);
+  EXPECT_THAT(exit.detail, HasSubstr("terminating on signal 15"));
+}
+
+TEST_F(Qemu, EndsAProcessThatDoesNotAnswer) {
+  const auto machine = start(lab.spec());
+  ASSERT_EQ(::kill(process_of(lab, "guest"), SIGSTOP), 0);
+  lab.run(machine->power_off());
+  EXPECT_EQ(machine->exit()->cause, Exit::Cause::powered_off);
+}
+
+TEST_F(Qemu, RunsUnprivileged) {
+  if (guest_user().empty()) GTEST_FAIL() << "this test must run as root";
+  const auto machine = start(lab.spec());
+  const pid_t pid = process_of(lab, "guest");
+  EXPECT_THAT(status_line(pid, "Uid"), Not(HasSubstr("\t0")));
+  EXPECT_THAT(status_line(pid, "Gid"), Not(HasSubstr("\t0")));
+  EXPECT_EQ(status_line(pid, "NoNewPrivs"), "1");
+  EXPECT_EQ(status_line(pid, "CapEff"), "0000000000000000");
+  EXPECT_EQ(status_line(pid, "Seccomp"), "2");
+  EXPECT_EQ(::getsid(pid), pid);
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, SuspendsAndResumes) {
+  const MachineSpec spec = lab.spec();
+  auto machine = start(spec);
+  {
+    SerialLine line(lab, *machine);
+    EXPECT_EQ(line.ask('n'), '0');
+  }
+  Ear ear(lab, machine);
+  std::vector<int> progress;
+  lab.run(machine->save(lab.path("guest.vmss"), [&](int percent) { progress.push_back(percent); }));
+  EXPECT_EQ(machine->exit()->cause, Exit::Cause::saved);
+  EXPECT_EQ(progress.back(), 100);
+  EXPECT_EQ(ear.next<StateChanged>().to, MachineState::saving);
+
+  machine = start(spec, {.restore_from = lab.path("guest.vmss")});
+  EXPECT_EQ(machine->state(), MachineState::running);
+  SerialLine line(lab, *machine, 0);
+  EXPECT_EQ(line.ask('n'), '1');  // it counts on where it was
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, RefusesAStateOfAnotherMachine) {
+  MachineSpec spec = lab.spec();
+  lab.run(start(spec)->save(lab.path("guest.vmss"), {}));
+  spec.memory_mib = 32;
+  const Error refused = failure_of([&] { start(spec, {.restore_from = lab.path("guest.vmss")}); });
+  EXPECT_EQ(refused.kind(), ErrorKind::invalid_state);
+  EXPECT_THAT(refused.what(), HasSubstr("16 MiB of memory, it has 32"));
+  EXPECT_TRUE(lab.is_gone("guest"));
+}
+
+TEST_F(Qemu, LeavesNothingBehindWhenAStateIsTorn) {
+  const MachineSpec spec = lab.spec();
+  lab.run(start(spec)->save(lab.path("guest.vmss"), {}));
+  fs::resize_file(lab.path("guest.vmss"), fs::file_size(lab.path("guest.vmss")) / 2);
+  const Error torn = failure_of([&] { start(spec, {.restore_from = lab.path("guest.vmss")}); });
+  EXPECT_THAT(torn.what(), HasSubstr("guest did not start"));
+  EXPECT_TRUE(lab.is_gone("guest"));
+  EXPECT_TRUE(fs::exists(lab.path("guest.vmss")));
+}
+
+TEST_F(Qemu, RunsOnWhenTheDiskIsTooFullForItsState) {
+  ASSERT_EQ(::unshare(CLONE_NEWNS), 0) << "this test must run as root";
+  ASSERT_EQ(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+  fs::create_directory(lab.path("small"));
+  ASSERT_EQ(::mount("tmpfs", lab.path("small").c_str(), "tmpfs", 0, "size=256k"), 0);
+  hypervisor = lab.hypervisor();  // its threads see the mount
+  const auto machine = start(lab.spec());
+  SerialLine line(lab, *machine);
+  const Error full = failure_of([&] { lab.run(machine->save(lab.path("small/guest.vmss"), {})); });
+  EXPECT_EQ(full.kind(), ErrorKind::no_space) << full.what();
+  EXPECT_FALSE(fs::exists(lab.path("small/guest.vmss")));
+  EXPECT_EQ(machine->state(), MachineState::running);
+  EXPECT_EQ(line.ask('n'), '0');
+  lab.run(machine->power_off());
+  ::umount2(lab.path("small").c_str(), MNT_DETACH);
+}
+
+TEST_F(Qemu, NamesWhatItCannotStartWith) {
+  MachineSpec spec = lab.spec();
+  spec.disks[0].path = lab.path("nowhere.img");
+  const Error missing = failure_of([&] { start(spec); });
+  EXPECT_EQ(missing.kind(), ErrorKind::not_found);
+  EXPECT_THAT(missing.what(), HasSubstr("nowhere.img"));
+  EXPECT_TRUE(lab.is_gone("guest"));
+}
+
+TEST_F(Qemu, NamesAMissingUser) {
+  QemuOptions options = lab.options();
+  options.user = "no-such-user";
+  hypervisor = make_qemu_hypervisor(lab.io.get_executor(), options);
+  const Error missing = failure_of([&] { start(lab.spec()); });
+  EXPECT_EQ(missing.subject(), "no-such-user");
+  EXPECT_THAT(missing.what(), HasSubstr("does not exist"));
+}
+
+TEST_F(Qemu, TellsWhyQemuGaveUp) {
+  MachineSpec spec = lab.spec();
+  spec.disks[0].format = DiskFormat::qcow2;  // it is not
+  const Error refused = failure_of([&] { start(spec); });
+  EXPECT_THAT(refused.what(), HasSubstr("not in qcow2 format"));
+  EXPECT_TRUE(lab.is_gone("guest"));
+}
+
+TEST_F(Qemu, StartsAMachineOnce) {
+  const auto machine = start(lab.spec());
+  EXPECT_EQ(failure_of([&] { start(lab.spec()); }).kind(), ErrorKind::already_exists);
+  const auto other = lab.hypervisor();
+  EXPECT_EQ(failure_of([&] { lab.run(other->start(lab.spec(), {})); }).kind(),
+            ErrorKind::already_exists);
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, ShowsScreenCountersAndDisplay) {
+  const auto machine = start(lab.spec());
+  SerialLine line(lab, *machine);
+  EXPECT_EQ(lab.run(machine->screenshot()).substr(1, 3), "PNG");
+  const Fd display = lab.run(machine->open_display());
+  char greeting[12] = {};
+  ASSERT_EQ(::read(display.get(), greeting, sizeof greeting), 12);
+  EXPECT_EQ(std::string(greeting, 12), "RFB 003.008\n");
+  const Counters counters = lab.run(machine->counters());
+  EXPECT_GT(counters.cpu_time, 0ns);
+  EXPECT_EQ(counters.vcpu_time.size(), 1u);
+  EXPECT_GT(counters.resident_bytes, 1u << 20);
+  EXPECT_GE(counters.disks.at(2000).read_bytes, 512u);  // the boot sector at least
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, AsksTheGuestThroughThePowerButtonWithoutAnAgent) {
+  const auto machine = start(lab.spec());
+  EXPECT_EQ(lab.run(machine->shutdown_guest()), ShutdownMeans::acpi);
+  EXPECT_FALSE(lab.run(machine->guest_info()).agent_running);
+  EXPECT_EQ(failure_of([&] { lab.run(machine->reboot_guest()); }).kind(), ErrorKind::invalid_state);
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, ChangesAMachineThatRuns) {
+  const auto machine = start(lab.spec());
+  lab.run(machine->add_controller({.key = 1001, .model = ControllerModel::lsi_sas, .bus = 1}));
+  lab.run(machine->add_disk(
+      {.key = 2016, .controller_key = 1001, .unit = 3, .path = lab.make_image("second.img")}));
+  EXPECT_EQ(find_disk(machine->spec(), 2016).unit, 3);
+  lab.run(machine->resize_disk(2016, 2 << 20));
+  EXPECT_EQ(fs::file_size(lab.path("second.img")), 2u << 20);
+  EXPECT_EQ(failure_of([&] { lab.run(machine->resize_disk(2016, 1 << 20)); }).kind(),
+            ErrorKind::invalid_argument);
+  lab.run(machine->remove_disk(2016));
+  EXPECT_EQ(machine->spec().disks.size(), 1u);
+  lab.run(machine->add_disk(
+      {.key = 2016, .controller_key = 1000, .unit = 1, .path = lab.path("second.img")}));
+
+  lab.run(machine->change_medium(3000, lab.path("second.img")));
+  EXPECT_EQ(find_cdrom(machine->spec(), 3000).path, lab.path("second.img"));
+  lab.run(machine->change_medium(3000, lab.make_image("third.img")));
+  lab.run(machine->change_medium(3000, std::nullopt));
+  EXPECT_FALSE(find_cdrom(machine->spec(), 3000).path);
+
+  lab.run(machine->add_nic({.key = 4000, .slot = 0, .mac = "00:50:56:00:00:01"}, {}));
+  lab.run(machine->set_link(4000, false));
+  EXPECT_FALSE(find_nic(machine->spec(), 4000).link_up);
+  // This guest does not listen to the hot-plug controller.
+  const Error kept = failure_of([&] { lab.run(machine->remove_nic(4000)); });
+  EXPECT_EQ(kept.kind(), ErrorKind::timed_out);
+  EXPECT_EQ(kept.subject(), "nic-4000");
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, UndoesAHotChangeThatFails) {
+  const auto machine = start(lab.spec());
+  Disk disk{.key = 2001, .controller_key = 1000, .unit = 1, .path = lab.make_image("second.img")};
+  disk.format = DiskFormat::qcow2;
+  EXPECT_THAT(failure_of([&] { lab.run(machine->add_disk(disk)); }).what(),
+              HasSubstr("not in qcow2 format"));
+  EXPECT_EQ(machine->spec().disks.size(), 1u);
+  disk.format = DiskFormat::raw;
+  lab.run(machine->add_disk(disk));  // nothing of the failed attempt is in the way
+  EXPECT_EQ(failure_of([&] {
+              lab.run(machine->add_disk(
+                  {.key = 3001, .controller_key = 200, .unit = 1, .path = disk.path}));
+            }).kind(),
+            ErrorKind::unsupported);
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, SuspendsWithWhatWasAddedWhileItRan) {
+  auto machine = start(lab.spec());
+  lab.run(machine->add_disk(
+      {.key = 2001, .controller_key = 1000, .unit = 1, .path = lab.make_image("second.img")}));
+  const MachineSpec spec = machine->spec();
+  lab.run(machine->save(lab.path("guest.vmss"), {}));
+  machine = start(spec, {.restore_from = lab.path("guest.vmss")});
+  SerialLine line(lab, *machine, 0);
+  EXPECT_EQ(line.ask('n'), '0');
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, BuildsEveryDevice) {
+  MachineSpec spec = lab.spec();
+  spec.vcpus = 2;
+  spec.cores_per_socket = 2;
+  spec.controllers.push_back({.key = 1001, .model = ControllerModel::lsi_logic, .bus = 1});
+  spec.controllers.push_back({.key = 1002, .model = ControllerModel::lsi_sas, .bus = 2});
+  spec.controllers.push_back({.key = 15000, .model = ControllerModel::ahci, .bus = 0});
+  spec.controllers.push_back({.key = 201, .model = ControllerModel::ide, .bus = 1});
+  int key = 2100;
+  for (const int controller : {1001, 1002, 15000, 201}) {
+    spec.disks.push_back({.key = key,
+                          .controller_key = controller,
+                          .unit = 0,
+                          .path = lab.make_image(std::to_string(key) + ".img")});
+    ++key;
+  }
+  spec.cdroms.push_back(
+      {.key = 3100, .controller_key = 15000, .unit = 1, .path = lab.make_image("cd.iso")});
+  int slot = 0;
+  for (const NicModel model :
+       {NicModel::vmxnet3, NicModel::e1000e, NicModel::e1000, NicModel::pcnet}) {
+    spec.nics.push_back({.key = 4000 + slot,
+                         .model = model,
+                         .slot = slot,
+                         .mac = "00:50:56:00:00:0" + std::to_string(slot)});
+    ++slot;
+  }
+  spec.nics[1].link_up = false;
+  spec.serial_ports.push_back(
+      {.key = 9001, .backend = SerialBackend::file, .path = lab.path("second-port.log")});
+  spec.serial_ports.push_back({.key = 9002});
+  auto machine = start(spec);
+  {
+    SerialLine line(lab, *machine);
+    EXPECT_EQ(line.ask('n'), '0');
+  }
+  EXPECT_EQ(lab.run(machine->counters()).disks.size(), 7u);
+  lab.run(machine->save(lab.path("guest.vmss"), {}));
+  machine = start(spec, {.restore_from = lab.path("guest.vmss")});
+  SerialLine line(lab, *machine, 0);
+  EXPECT_EQ(line.ask('n'), '1');
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, BootsByEfi) {
+  MachineSpec spec = lab.spec();
+  spec.memory_mib = 128;
+  spec.firmware = Firmware::efi;
+  spec.nvram_path = lab.path("guest.nvram");
+  create_efi_variables(spec.nvram_path);
+  const auto machine = start(spec);
+  EXPECT_EQ(machine->state(), MachineState::running);
+  lab.run(machine->power_off());
+}
+
+// ---- A daemon that dies
+
+// Starts machines in a process of their own, which then is killed as a daemon may be.
+void start_in_a_daemon_that_dies(Lab& lab, const std::vector<std::string>& ids) {
+  const pid_t daemon = ::fork();
+  if (daemon == 0) {
+    asio::io_context io;
+    Lab* inherited = &lab;
+    io.notify_fork(asio::execution_context::fork_child);
+    const auto hypervisor = make_qemu_hypervisor(io.get_executor(), inherited->options());
+    int started = 0;
+    for (const auto& id : ids)
+      asio::co_spawn(io, hypervisor->start(inherited->spec(id), {}),
+                     [&](std::exception_ptr failure, std::shared_ptr<Machine> machine) {
+                       if (failure) ::_exit(1);
+                       new std::shared_ptr<Machine>(machine);  // held until the end
+                       ++started;
+                     });
+    while (started < static_cast<int>(ids.size())) io.run_one();
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(daemon, &status, 0), daemon);
+  ASSERT_TRUE(WIFSIGNALED(status)) << "the daemon could not start its guests";
+}
+
+TEST_F(Qemu, FindsItsGuestsAgainAfterTheDaemonDied) {
+  start_in_a_daemon_that_dies(lab, {"alive", "dead"});
+  const pid_t dead = process_of(lab, "dead");
+  const Fd watch = open_process(identify(dead));
+  ASSERT_EQ(::kill(dead, SIGKILL), 0);
+  pollfd ended{watch.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&ended, 1, 10000), 1);
+
+  auto machines = lab.run(hypervisor->adopt());
+  ASSERT_EQ(machines.size(), 2u);
+  if (machines[0]->id() == "dead") std::swap(machines[0], machines[1]);
+  EXPECT_EQ(machines[1]->state(), MachineState::exited);
+  EXPECT_EQ(machines[1]->exit()->cause, Exit::Cause::unknown);
+  EXPECT_TRUE(lab.is_gone("dead"));
+
+  const auto machine = machines[0];
+  Ear ear(lab, machine);
+  EXPECT_EQ(machine->id(), "alive");
+  EXPECT_EQ(machine->state(), MachineState::running);
+  SerialLine line(lab, *machine);
+  EXPECT_EQ(line.ask('n'), '0');
+  EXPECT_TRUE(lab.run(hypervisor->adopt()).empty());
+  line.send('p');
+  EXPECT_EQ(ear.next<Exited>().exit.cause, Exit::Cause::guest_shut_down);
+}
+
+TEST_F(Qemu, LearnsThatAnAdoptedGuestShutDownWhileNobodyWatched) {
+  auto machine = start(lab.spec());
+  auto line = std::make_unique<SerialLine>(lab, *machine);
+  machine.reset();  // as if the daemon were gone
+  hypervisor.reset();
+  line->send('p');
+  line.reset();
+  hypervisor = lab.hypervisor();
+  // The guest may need a moment more; then its end arrives as an event instead.
+  machine = lab.run(hypervisor->adopt()).at(0);
+  Ear ear(lab, machine);
+  EXPECT_EQ(ear.next<Exited>().exit.cause, Exit::Cause::guest_shut_down);
+}
+
+TEST_F(Qemu, EndsAStartThatWasInterrupted) {
+  const pid_t pid = [&] {
+    auto machine = start(lab.spec());
+    return process_of(lab, "guest");
+  }();
+  // What a daemon that died before the guest ran leaves: a paused QEMU and a record that says so.
+  auto machine = lab.run(lab.hypervisor()->adopt()).at(0);
+  lab.run(machine->pause());
+  machine.reset();
+  MachineRecord record = read_record(lab.path("run/guest"));
+  record.operation = MachineRecord::Operation::starting;
+  write_record(lab.path("run/guest"), record);
+
+  hypervisor = lab.hypervisor();
+  machine = lab.run(hypervisor->adopt()).at(0);
+  EXPECT_EQ(machine->exit()->cause, Exit::Cause::interrupted_start);
+  EXPECT_FALSE(read_process_stat(pid));
+}
+
+TEST_F(Qemu, UndoesASaveThatWasInterrupted) {
+  start(lab.spec()).reset();
+  hypervisor = lab.hypervisor();
+  auto machine = lab.run(hypervisor->adopt()).at(0);
+  lab.run(machine->pause());
+  machine.reset();
+  MachineRecord record = read_record(lab.path("run/guest"));
+  record.operation = MachineRecord::Operation::saving;
+  write_record(lab.path("run/guest"), record);
+
+  hypervisor = lab.hypervisor();
+  machine = lab.run(hypervisor->adopt()).at(0);
+  EXPECT_EQ(machine->state(), MachineState::running);
+  SerialLine line(lab, *machine);
+  EXPECT_EQ(line.ask('n'), '0');
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, ReportsARecordItCannotRead) {
+  fs::create_directories(lab.path("run/torn"));
+  write_file_atomically(lab.path("run/torn/machine.json"), "{\"pid\":");
+  fs::create_directories(lab.path("run/empty"));
+  const auto machines = lab.run(hypervisor->adopt());
+  ASSERT_EQ(machines.size(), 1u);
+  EXPECT_EQ(machines[0]->id(), "torn");
+  EXPECT_EQ(machines[0]->state(), MachineState::exited);
+  EXPECT_TRUE(lab.is_gone("empty"));
+}
+
+// ---- Accelerators
+
+TEST_F(Qemu, TriesAnAcceleratorByRunningAGuest) {
+  EXPECT_EQ(try_accelerator(lab.options(), "tcg", patience), "");
+  EXPECT_THAT(try_accelerator(lab.options(), "no-such-accelerator", patience),
+              HasSubstr("a trial guest failed"));
+}
+
+TEST_F(Qemu, TellsItsCapabilities) {
+  const Capabilities capabilities = lab.run(hypervisor->capabilities());
+  EXPECT_EQ(capabilities.backend, "qemu");
+  EXPECT_EQ(capabilities.accelerator, "tcg");
+  EXPECT_EQ(capabilities.accelerator_reason, "KVM is switched off");
+  EXPECT_FALSE(capabilities.version.empty());
+}
+
+TEST(Accelerator, ReadsTheProcessorsFlags) {
+  EXPECT_TRUE(has_virtualization("processor : 0\nflags\t\t: fpu vmx sse\n"));
+  EXPECT_TRUE(has_virtualization("flags\t\t: fpu svm\n"));
+  EXPECT_FALSE(has_virtualization("flags\t\t: fpu vmmcall\nvmx flags : vnmi\n"));
+}
+
+}  // namespace
+}  // namespace virga::hypervisor

@@ -51,7 +51,7 @@ struct Host {
   hypervisor::HostFacts facts;                   // of the machine, read at start
   hypervisor::Capabilities capabilities;
   std::unique_ptr<hypervisor::Hypervisor> hypervisor;
-  std::unique_ptr<switching::Switching> switching;
+  std::shared_ptr<switching::Switching> switching;
 
   // The inventory's fixed part. Made by build_inventory(), in this order of dependence.
   std::shared_ptr<Folder> root_folder, vm_folder, host_folder, datastore_folder, network_folder;

@@ -35,6 +35,10 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   bool powered_on() const {
     return properties().runtime.powerState == vim::VirtualMachinePowerState::poweredOn;
   }
+  // Returns when a run has ended, or after `timeout`.
+  Async<void> wait_for_end(std::chrono::steady_clock::duration timeout) {
+    co_await run_ended_.wait(timeout);
+  }
   void set_quick_stats(const vim::VirtualMachineQuickStats& stats);
   // Appends a line to the VM's vmware.log.
   void log(const std::string& line);

@@ -8,7 +8,7 @@
 #include "host/host_system.h"
 #include "host/network.h"
 #include "host/virtual_machine.h"
-#include "hypervisor/firmware.h"
+#include "hypervisor/qemu/qemu_hypervisor.h"
 #include "model/clock.h"
 
 namespace virga::host {

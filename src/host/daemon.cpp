@@ -1,0 +1,301 @@
+#include "host/daemon.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <iostream>
+#include <thread>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "host/console.h"
+#include "host/datastore.h"
+#include "host/datastore_files.h"
+#include "host/environment_browser.h"
+#include "host/file_manager.h"
+#include "host/host.h"
+#include "host/host_datastore_browser.h"
+#include "host/host_datastore_system.h"
+#include "host/host_local_account_manager.h"
+#include "host/host_network_system.h"
+#include "host/host_storage_system.h"
+#include "host/host_system.h"
+#include "host/license_manager.h"
+#include "host/metrics.h"
+#include "host/names.h"
+#include "host/service_instance.h"
+#include "host/statistics.h"
+#include "host/virtual_disk_manager.h"
+#include "host/virtual_machine.h"
+#include "hypervisor/qemu/qemu_hypervisor.h"
+#include "hypervisor/sim/sim_hypervisor.h"
+#include "kernel/accounts.h"
+#include "kernel/authorization_manager.h"
+#include "kernel/management_services.h"
+#include "kernel/property_services.h"
+#include "kernel/sdk_service.h"
+#include "kernel/session_manager.h"
+#include "switching/ovs/ovs_switching.h"
+#include "switching/sim/sim_switching.h"
+#include "wire/certificate.h"
+#include "wire/http_server.h"
+
+namespace virga::host {
+namespace {
+
+constexpr auto kSessionIdleTimeout = std::chrono::minutes(30);
+constexpr auto kServerGrace = std::chrono::seconds(2);
+// How long a guest may take to shut down before its plug is pulled.
+constexpr auto kShutdownPatience = std::chrono::seconds(60);
+constexpr const char* kFirstDatastore = "datastore1";
+
+// One daemon per state folder.
+Fd lock_state(const fs::path& state) {
+  Fd lock = open_file(state / "virga-host.pid", O_RDWR | O_CREAT, 0644);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+    throw error(ErrorKind::busy, state.string(), "another virga-host serves {}", state.string());
+  if (::ftruncate(lock.get(), 0) != 0) throw system_error(state.string(), "cannot write to");
+  write_all(lock.get(), std::to_string(::getpid()) + "\n", "virga-host.pid");
+  return lock;
+}
+
+Identity identify(kernel::Database& database, const fs::path& state, bool simulated) {
+  Identity identity;
+  identity.uuid = database.get("host", "uuid").value_or("");
+  if (identity.uuid.empty()) {
+    identity.uuid = make_uuid();
+    database.put("host", "uuid", identity.uuid);
+  }
+  char name[256] = "";
+  ::gethostname(name, sizeof name - 1);
+  identity.name = *name ? name : "localhost";
+  identity.state = fs::absolute(state);
+  // Unix socket paths end at 107 bytes, so what runs now has a short path of its own.
+  identity.run = fs::path("/run/virga") / identity.uuid.substr(0, 8);
+  identity.simulated = simulated;
+  return identity;
+}
+
+class Daemon {
+ public:
+  explicit Daemon(const DaemonOptions& options)
+      : options_(options),
+        lock_(lock_state(options.state)),
+        kernel_(io_.get_executor()) {}
+
+  int run();
+
+ private:
+  Async<void> start();
+  Async<void> set_root_password();
+  void make_services();
+  void make_engines();
+  Async<void> restore();
+  void serve();
+  Async<void> wait_for_signal();
+  Async<void> end_everything();
+  Async<void> shut_down(std::shared_ptr<VirtualMachine> vm);
+
+  const DaemonOptions options_;
+  Fd lock_;
+  asio::io_context io_;         // the kernel's, run by the main thread
+  asio::io_context network_;    // connections
+  kernel::Kernel kernel_;
+  std::unique_ptr<Host> host_;
+  std::shared_ptr<kernel::SessionManager> session_manager_;
+  std::shared_ptr<HostNetworkSystem> network_system_;
+  std::shared_ptr<HostDatastoreSystem> datastore_system_;
+  std::unique_ptr<Statistics> statistics_;
+  std::unique_ptr<wire::CertificateStore> certificates_;
+  std::unique_ptr<kernel::SdkService> sdk_;
+  std::unique_ptr<DatastoreFiles> files_;
+  std::unique_ptr<wire::HttpServer> server_;
+  fs::path password_file_;
+  int exit_code_ = 0;
+};
+
+Async<void> Daemon::set_root_password() {
+  password_file_ = options_.password_file.empty() ? options_.state / "root-password"
+                                                  : options_.password_file;
+  if (options_.password_file.empty() && !fs::exists(password_file_))
+    write_file_atomically(password_file_, random_hex(12) + "\n", 0600);
+  std::string password = read_file(password_file_, 4096);
+  while (!password.empty() && (password.back() == '\n' || password.back() == '\r')) password.pop_back();
+  if (password.empty())
+    throw error(ErrorKind::invalid_argument, password_file_.string(), "{} holds no password",
+                password_file_.string());
+  const bool present = kernel_.accounts->find("root").has_value();
+  if (present && options_.password_file.empty()) co_return;    // root may have changed it since
+  co_await kernel_.accounts->set_password("root", password);
+}
+
+void Daemon::make_engines() {
+  if (options_.simulated) {
+    host_->hypervisor = hypervisor::make_sim_hypervisor(io_.get_executor());
+    host_->switching = switching::make_sim_switching();
+    return;
+  }
+  fs::create_directories(host_->identity.run);
+  hypervisor::QemuOptions qemu;
+  qemu.run_directory = (host_->identity.run / "vm").string();
+  host_->hypervisor = hypervisor::make_qemu_hypervisor(io_.get_executor(), qemu);
+  switching::OvsOptions ovs;
+  ovs.instance = host_->identity.uuid;
+  ovs.state_dir = host_->identity.state / "network";
+  ovs.run_dir = host_->identity.run / "network";
+  host_->switching = switching::make_ovs_switching(io_.get_executor(), kernel_.workers, ovs);
+}
+
+void Daemon::make_services() {
+  auto& inventory = kernel_.inventory;
+  inventory.emplace<ServiceInstance>(*host_);
+  kernel::add_property_services(kernel_, {names::property_collector.value, names::view_manager.value,
+                                          names::search_index.value});
+  const auto authorization = inventory.emplace<kernel::AuthorizationManager>(
+      kernel_, names::authorization_manager, "root");
+  session_manager_ = inventory.emplace<kernel::SessionManager>(kernel_, names::session_manager);
+  kernel::add_management_services(kernel_, {names::task_manager.value, names::event_manager.value,
+                                            names::user_directory.value, names::settings.value});
+  inventory.emplace<HostLocalAccountManager>(*host_, *authorization);
+  inventory.emplace<FileManager>(*host_);
+  inventory.emplace<VirtualDiskManager>(*host_);
+  inventory.emplace<LicenseManager>(*host_);
+  inventory.emplace<EnvironmentBrowser>(*host_);
+  datastore_system_ = inventory.emplace<HostDatastoreSystem>(*host_);
+  network_system_ = inventory.emplace<HostNetworkSystem>(*host_);
+  inventory.emplace<HostStorageSystem>(*host_);
+  statistics_ = std::make_unique<Statistics>(*host_);
+}
+
+Async<void> Daemon::restore() {
+  co_await network_system_->start();
+  restore_datastores(*host_);
+  if (host_->datastores.empty()) {
+    const fs::path folder = host_->identity.state / kFirstDatastore;
+    fs::create_directories(folder);
+    open_datastore(*host_, kFirstDatastore, folder.string());
+  }
+  datastore_system_->refresh();
+  co_await restore_virtual_machines(*host_);
+}
+
+Async<void> Daemon::start() {
+  kernel_.database = std::make_shared<kernel::Database>(options_.state / "virga.db");
+  kernel_.accounts = std::make_shared<kernel::Accounts>(kernel_.database, kernel_.workers);
+  kernel_.events = std::make_shared<kernel::EventLog>(kernel_.inventory, kernel_.database);
+  co_await set_root_password();
+  host_ = std::make_unique<Host>(kernel_, identify(*kernel_.database, options_.state,
+                                                   options_.simulated));
+  host_->facts = co_await offload(kernel_.workers, [] { return hypervisor::probe_host(); });
+  make_engines();
+  host_->capabilities = co_await host_->hypervisor->capabilities();
+  build_inventory(*host_);
+  make_services();
+  co_await restore();
+  kernel_.sessions.set_idle_timeout(kSessionIdleTimeout);
+}
+
+void Daemon::serve() {
+  certificates_ = std::make_unique<wire::CertificateStore>(options_.state / "tls");
+  std::vector<std::string> cert_names = {host_->identity.name, "localhost", "127.0.0.1"};
+  if (options_.address != "127.0.0.1" && options_.address != "0.0.0.0" && options_.address != "::")
+    cert_names.push_back(options_.address);
+  const auto& certificate = certificates_->server(cert_names);
+  write_file_atomically(options_.state / "ca.pem", certificates_->authority().certificate);
+  const auto thumbprint = wire::inspect_certificate(certificate.certificate).sha1_thumbprint;
+  host_->consoles = std::make_shared<ConsoleTable>(*host_, thumbprint);
+
+  wire::ServerOptions server;
+  server.certificate = certificate.certificate;
+  server.key = certificate.key;
+  server_ = std::make_unique<wire::HttpServer>(network_.get_executor(), server);
+  sdk_ = std::make_unique<kernel::SdkService>(kernel_);
+  sdk_->serve(*server_);
+  files_ = std::make_unique<DatastoreFiles>(*host_, *session_manager_, *sdk_);
+  files_->serve(*server_);
+  host_->consoles->serve(*server_, *sdk_);
+  serve_metrics(*host_, *server_);
+  const auto port = server_->listen(options_.address, options_.port);
+  statistics_->start();
+  std::cout << fmt::format("ready https://{}:{}/ user root password-file {}", options_.address, port,
+                           fs::absolute(password_file_).string())
+            << std::endl;
+}
+
+Async<void> Daemon::shut_down(std::shared_ptr<VirtualMachine> vm) {
+  hypervisor::Machine* machine = vm->machine();
+  if (!machine) co_return;
+  bool asked = false;
+  try {
+    co_await machine->shutdown_guest();
+    asked = true;
+  } catch (const Error& failure) {
+    logger("host")->warn("{}: {}", vm->properties().name, failure.what());
+  }
+  const auto deadline = std::chrono::steady_clock::now() + kShutdownPatience;
+  while (asked && vm->powered_on() && std::chrono::steady_clock::now() < deadline)
+    co_await vm->wait_for_end(deadline - std::chrono::steady_clock::now());
+  if (vm->machine()) co_await vm->machine()->power_off();
+  while (vm->powered_on()) co_await vm->wait_for_end(kShutdownPatience);
+}
+
+Async<void> Daemon::end_everything() {
+  for (const auto& [ref, vm] : std::map(host_->virtual_machines)) co_await shut_down(vm);
+  co_await host_->switching->stop();
+}
+
+Async<void> Daemon::wait_for_signal() {
+  asio::signal_set signals(io_, SIGINT, SIGTERM, SIGUSR1);
+  const int signal = co_await signals.async_wait(asio::use_awaitable);
+  logger("host")->info("signal {}: {}", signal, signal == SIGUSR1
+                           ? "guests are shut down and everything stops"
+                           : "the daemon ends, guests run on");
+  co_await run_on(network_.get_executor(), server_->stop(kServerGrace));
+  if (signal == SIGUSR1) co_await end_everything();
+  co_await kernel_.tasks.drain();
+  kernel_.database->flush();
+}
+
+int Daemon::run() {
+  std::signal(SIGPIPE, SIG_IGN);
+  auto work = asio::make_work_guard(network_);
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 2; ++i) threads.emplace_back([this] { network_.run(); });
+  std::exception_ptr failure;
+  asio::co_spawn(
+      io_,
+      [](Daemon* self) -> Async<void> {
+        co_await self->start();
+        if (self->options_.down) {
+          co_await self->end_everything();
+        } else {
+          self->serve();
+          co_await self->wait_for_signal();
+        }
+      }(this),
+      [&](std::exception_ptr thrown) {
+        failure = thrown;
+        io_.stop();
+      });
+  io_.run();
+  work.reset();
+  network_.stop();
+  threads.clear();
+  kernel_.readers.join();
+  kernel_.workers.join();
+  if (failure) std::rethrow_exception(failure);
+  return exit_code_;
+}
+
+}  // namespace
+
+int run_daemon(const DaemonOptions& options) {
+  fs::create_directories(options.state);
+  return Daemon(options).run();
+}
+
+}  // namespace virga::host

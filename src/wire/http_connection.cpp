@@ -13,9 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Most handlers answer at once. Only behind one that takes longer is it worth a system call to see
-// whether the client is still there.
-constexpr auto kWatchAfter = 100ms;
 // How much of the next request is taken in while the client waits for an answer.
 constexpr std::size_t kReadAhead = 16 << 10;
 // How long a client that is being refused may go on sending before it sees the connection close.
@@ -189,10 +186,7 @@ Async<void> HttpConnection::handshake() {
 Async<void> HttpConnection::serve() {
   co_await handshake();
   bool more = true;
-  while (more) {
-    more = co_await serve_one();
-    count_traffic();
-  }
+  while (more) more = co_await serve_one();
 }
 
 Async<void> HttpConnection::refuse_all() {
@@ -314,7 +308,7 @@ Async<Response> HttpConnection::answer_with_body(const Route& route, Request& re
 Async<Response> HttpConnection::call(const Route& route, Request& request) {
   Response response;
   std::exception_ptr failure;
-  watch_alarm_.set(kWatchAfter);
+  watch_alarm_.set(options_.watch_after);
   try {
     response = co_await route.handler(request);
   } catch (...) {
@@ -348,6 +342,7 @@ void HttpConnection::stop_watching() {
 void HttpConnection::look_for_disconnect() {
   watching_ = false;
   const TlsStep step = reader_.read_ahead();
+  count_traffic();
   if (step.state == TlsStep::State::closed || step.state == TlsStep::State::failed) return cancel();
   watch();
 }
@@ -391,6 +386,7 @@ Async<void> HttpConnection::send(const Exchange& exchange, Response response) {
     const std::string_view body = with_body ? std::string_view(response.body) : "";
     co_await send_text(std::move(head), body, patience);
   }
+  count_traffic();
 }
 
 void HttpConnection::compress(Response& response) const {

@@ -21,12 +21,14 @@ class FileSource : public ByteSource {
     if (wanted == 0) co_return 0;
     // What the page cache has needs no other thread.
     ssize_t got = read_at(buffer.data(), wanted, RWF_NOWAIT);
-    if (got < 0)
-      got = co_await offload(pool_, [this, data = buffer.data(), wanted] {
+    if (got < 0) {
+      const auto wait_for_disk = [this, data = buffer.data(), wanted] {
         const ssize_t n = read_at(data, wanted, 0);
         if (n < 0) throw system_error("file", "cannot read");
         return n;
-      });
+      };
+      got = co_await offload(pool_, wait_for_disk);
+    }
     if (got == 0) throw error(ErrorKind::io, "file", "the file became shorter while it was read");
     range_.offset += static_cast<std::uint64_t>(got);
     range_.length -= static_cast<std::uint64_t>(got);

@@ -110,6 +110,10 @@ struct ServerOptions {
   std::chrono::milliseconds transfer_timeout{60'000};
   std::uint64_t min_bytes_per_second = 1024;
 
+  // A handler that takes longer has its client watched, and is cancelled when the client goes. Most
+  // handlers answer at once, and are spared the system calls.
+  std::chrono::milliseconds watch_after{100};
+
   // zlib's level for bodies over 1 KiB of compressible types, where the client accepts gzip; 0:
   // off.
   int compression_level = 1;

@@ -222,6 +222,8 @@ Async<std::optional<WebSocketMessage>> WebSocketStream::read() {
   error_code failure;
   co_await stream_.async_read(buffer, asio::redirect_error(asio::use_awaitable, failure));
   if (failure == websocket::error::closed) co_return std::nullopt;
+  // Closed by this end, while the read was waiting.
+  if (failure == asio::error::operation_aborted && !stream_.is_open()) co_return std::nullopt;
   require(failure);
   WebSocketMessage message{beast::buffers_to_string(buffer.data()), stream_.got_binary()};
   co_return message;

@@ -33,7 +33,7 @@ class WebSocket {
  public:
   virtual ~WebSocket() = default;
 
-  // The next message; nullopt: the peer closed. Throws ErrorKind::gone when the connection broke.
+  // The next message; nullopt: either end closed. Throws ErrorKind::gone when the connection broke.
   virtual Async<std::optional<WebSocketMessage>> read() = 0;
   // Sends one message; messages of concurrent writers are sent whole, one after another.
   virtual Async<void> write(std::string_view data, bool binary = true) = 0;

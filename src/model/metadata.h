@@ -241,6 +241,23 @@ const ValueType& value_type<Array<MoRef>>();
 template <>
 const ValueType& value_type<Array<Any>>();
 
+// An enumerator's name on the wire: what the API's many string fields with the values of an enum hold.
+template <class E>
+  requires std::is_enum_v<E>
+std::string wire_name(E value) {
+  return std::string(value_type<E>().enumeration->values[static_cast<std::size_t>(value)]);
+}
+// The enumerator of that name; nullopt when the enum has none.
+template <class E>
+  requires std::is_enum_v<E>
+std::optional<E> enumerator(std::string_view wire_name) {
+  const auto& values = value_type<E>().enumeration->values;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (values[i] == wire_name) return static_cast<E>(i);
+  }
+  return std::nullopt;
+}
+
 // A value on the heap, for an Any to own.
 template <class T>
 struct Boxed : RefCounted {

@@ -39,7 +39,7 @@ Fd open_beneath(int root, std::string_view path, int flags, unsigned mode,
                 const std::string& subject) {
   open_how how{};
   how.flags = static_cast<std::uint64_t>(flags) | O_CLOEXEC;
-  if (flags & (O_CREAT | O_TMPFILE)) how.mode = mode;
+  if (flags & O_CREAT) how.mode = mode;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
   const std::string text(path.empty() ? "." : path);
   for (;;) {

@@ -133,7 +133,8 @@ std::vector<Fd> lock_files(const Location& disk, const VmdkDescriptor& descripto
 
 Occupants occupants_of(const Location& disk, IfExists if_exists) {
   Occupants found;
-  if (disk.datastore->exists(disk.path)) {
+  struct stat status;
+  if (status_of(entry_of(*disk.datastore, disk.path), status)) {
     if (if_exists == IfExists::fail)
       throw error(ErrorKind::already_exists, disk.display(), "{} exists already", disk.display());
     const VmdkDescriptor descriptor = read_descriptor(disk);

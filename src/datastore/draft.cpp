@@ -93,10 +93,19 @@ void truncate_file(const Datastore& datastore, const RecoveryStep& step) {
     throw system_error(datastore.display(step.path), "cannot shorten");
 }
 
-void carry_out(const Datastore& datastore, const RecoveryStep& step) {
+bool concerns(const RecoveryStep& step, const Datastore& datastore) {
   struct stat status;
+  try {
+    return status_of(entry_of(datastore, step.path, true), status) && status.st_ino == step.inode;
+  } catch (const Error& failure) {
+    if (failure.kind() == ErrorKind::not_found) return false;
+    throw;
+  }
+}
+
+void carry_out(const Datastore& datastore, const RecoveryStep& step) {
+  if (!concerns(step, datastore)) return;
   const Entry entry = entry_of(datastore, step.path, true);
-  if (!status_of(entry, status) || status.st_ino != step.inode) return;
   switch (step.action) {
     case Action::remove:
       if (::unlinkat(entry.folder.get(), entry.name.c_str(), 0) != 0 && errno != ENOENT)

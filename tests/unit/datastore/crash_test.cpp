@@ -1,0 +1,197 @@
+// Operations are killed at every one of their system calls in turn. After a sweep the datastore is
+// as it was before, or as it is after, and nothing else is left in it.
+#include <fcntl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <functional>
+
+#include "datastore/files.h"
+#include "datastore/virtual_disk.h"
+#include "fixture.h"
+
+namespace virga::datastore {
+namespace {
+
+constexpr std::uint64_t mib = 1 << 20;
+using Content = std::map<std::string, std::string>;
+
+enum class End { killed, finished, failed };
+
+// Runs `operation` in a child that is killed when it makes its system call number `call`.
+End run_until_call(int call, const std::function<void()>& operation) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    ::raise(SIGSTOP);
+    try {
+      operation();
+      ::_exit(0);
+    } catch (const std::exception& failure) {
+      ::dprintf(2, "%s\n", failure.what());
+      ::_exit(1);
+    }
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ::ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
+  // A call stops its process twice: on the way in and on the way out.
+  for (int stops = 0; stops < 2 * call - 1; ++stops) {
+    ::ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);
+    ::waitpid(child, &status, 0);
+    if (WIFEXITED(status)) return WEXITSTATUS(status) == 0 ? End::finished : End::failed;
+  }
+  ::kill(child, SIGKILL);
+  ::waitpid(child, &status, 0);
+  return End::killed;
+}
+
+// Descriptors hold random identifiers: what counts of them is that they can be read, and say the
+// same of the disk.
+Content state_of(const TestFolder& folder) {
+  const auto datastore = std::make_shared<Datastore>("ds", folder.path());
+  Content content = content_of(folder.path());
+  for (auto& [path, text] : content) {
+    if (!path.ends_with(".vmdk") || path.ends_with("-flat.vmdk")) continue;
+    const DiskInfo info = query_disk({datastore, path});
+    text = fmt::format("disk of {} in {}", info.capacity, fmt::join(info.extents, ", "));
+  }
+  return content;
+}
+
+struct Crash {
+  std::function<void(const std::shared_ptr<const Datastore>&)> prepare;
+  std::function<void(const std::shared_ptr<const Datastore>&)> operation;
+};
+
+void expect_whole_or_nothing(const Crash& crash) {
+  Content before, after;
+  bool seen_before = false, seen_after = false;
+  for (int call = 0;; ++call) {
+    // In memory, for speed: it is about the order of the calls.
+    const TestFolder folder("/dev/shm");
+    const auto datastore = std::make_shared<Datastore>("ds", folder.path());
+    crash.prepare(datastore);
+    if (call == 0) {
+      before = state_of(folder);
+      crash.operation(datastore);
+      after = state_of(folder);
+      ASSERT_FALSE(before == after);
+      continue;
+    }
+    const End end = run_until_call(call, [&] { crash.operation(datastore); });
+    ASSERT_NE(end, End::failed) << "call " << call;
+    sweep(Datastore("ds", folder.path()));
+    ASSERT_EQ(drafts_in(folder.path()), 0u) << "call " << call;
+    const Content state = state_of(folder);
+    ASSERT_TRUE(state == before || state == after) << "call " << call;
+    seen_before |= state == before;
+    seen_after |= state == after;
+    if (end == End::finished) break;
+  }
+  EXPECT_TRUE(seen_before && seen_after);
+}
+
+void create(const std::shared_ptr<const Datastore>& datastore, const std::string& path,
+            std::uint64_t capacity) {
+  create_disk({datastore, path}, {.capacity = capacity});
+}
+
+TEST(Crash, InCreateDisk) {
+  expect_whole_or_nothing(
+      {[](const auto&) {},
+       [](const auto& ds) {
+         create_disk({ds, "a.vmdk"}, {.capacity = mib, .provisioning = Provisioning::eager_zeroed});
+       }});
+}
+
+TEST(Crash, InDeleteDisk) {
+  expect_whole_or_nothing({[](const auto& ds) { create(ds, "a.vmdk", mib); },
+                           [](const auto& ds) {
+                             delete_disk({ds, "a.vmdk"});
+                           }});
+}
+
+TEST(Crash, InCopyDisk) {
+  expect_whole_or_nothing(
+      {[](const auto& ds) { create(ds, "a.vmdk", mib); },
+       [](const auto& ds) {
+         copy_disk({ds, "a.vmdk"}, {ds, "b.vmdk"}, {.provisioning = Provisioning::eager_zeroed});
+       }});
+}
+
+TEST(Crash, InCopyDiskOverAnother) {
+  expect_whole_or_nothing(
+      {[](const auto& ds) {
+         create(ds, "a.vmdk", mib);
+         create(ds, "b.vmdk", 2 * mib);
+       },
+       [](const auto& ds) {
+         copy_disk({ds, "a.vmdk"}, {ds, "b.vmdk"}, {.if_exists = IfExists::replace});
+       }});
+}
+
+TEST(Crash, InMoveDisk) {
+  expect_whole_or_nothing({[](const auto& ds) {
+                             make_folder({ds, "vm"}, false);
+                             create(ds, "a.vmdk", mib);
+                           },
+                           [](const auto& ds) {
+                             move_disk({ds, "a.vmdk"}, {ds, "vm/b.vmdk"});
+                           }});
+}
+
+TEST(Crash, InMoveDiskOverAnother) {
+  expect_whole_or_nothing({[](const auto& ds) {
+                             create(ds, "a.vmdk", mib);
+                             create(ds, "b.vmdk", 2 * mib);
+                           },
+                           [](const auto& ds) {
+                             move_disk({ds, "a.vmdk"}, {ds, "b.vmdk"}, IfExists::replace);
+                           }});
+}
+
+TEST(Crash, InExtendDisk) {
+  expect_whole_or_nothing({[](const auto& ds) { create(ds, "a.vmdk", mib); },
+                           [](const auto& ds) {
+                             extend_disk({ds, "a.vmdk"}, 2 * mib, true);
+                           }});
+}
+
+TEST(Crash, InUpload) {
+  expect_whole_or_nothing({[](const auto& ds) {
+                             Upload upload({ds, "a"});
+                             upload.write("old");
+                             upload.commit();
+                           },
+                           [](const auto& ds) {
+                             Upload upload({ds, "a"});
+                             upload.write("new");
+                             upload.commit();
+                           }});
+}
+
+TEST(Crash, InCopyOfAFolder) {
+  expect_whole_or_nothing({[](const auto& ds) {
+                             make_folder({ds, "vm/sub"}, true);
+                             create(ds, "vm/a.vmdk", mib);
+                           },
+                           [](const auto& ds) {
+                             copy({ds, "vm"}, {ds, "copy"});
+                           }});
+}
+
+TEST(Crash, InRemovalOfAFolder) {
+  expect_whole_or_nothing({[](const auto& ds) {
+                             make_folder({ds, "vm/sub"}, true);
+                             create(ds, "vm/a.vmdk", mib);
+                           },
+                           [](const auto& ds) {
+                             remove({ds, "vm"});
+                           }});
+}
+
+}  // namespace
+}  // namespace virga::datastore

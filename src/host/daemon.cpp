@@ -47,7 +47,6 @@
 namespace virga::host {
 namespace {
 
-constexpr auto kSessionIdleTimeout = std::chrono::minutes(30);
 constexpr auto kServerGrace = std::chrono::seconds(2);
 // How long a guest may take to shut down before its plug is pulled.
 constexpr auto kShutdownPatience = std::chrono::seconds(60);
@@ -196,7 +195,6 @@ Async<void> Daemon::start() {
   build_inventory(*host_);
   make_services();
   co_await restore();
-  kernel_.sessions.set_idle_timeout(kSessionIdleTimeout);
 }
 
 void Daemon::serve() {

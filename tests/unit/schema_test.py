@@ -294,7 +294,8 @@ def test_a_method_costs_its_line_in_the_schema(tmp_path):
     run = compile_schema(tmp_path / "schema", tmp_path / "out")
 
     assert run.returncode == 0, run.stderr
-    line = "  virtual Async<void> SendNMI(model::Call& call, const SendNMIRequestType& request) = 0;"
+    line = ("  virtual Async<void> SendNMI(model::Call& call, "
+            "const SendNMIRequestType& request) = 0;")
     assert line not in before.splitlines()
     assert line in (tmp_path / "out/vim/interfaces.h").read_text().splitlines()
     assert "Async<void> SendNMI(" in (tmp_path / "out/vim/client.h").read_text()

@@ -4,8 +4,6 @@
     python3 tools/schema_compiler --api-table docs/api.md that file's table of served methods
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The table of docs/api.md: which methods of the API Virga serves."""
 
-from __future__ import annotations
-
 from model import Schema
 
 # Of vSphere 7.0; tests/unit/schema_test.py holds it against the reference.

@@ -1,7 +1,5 @@
 """What a schema must hold beyond its grammar."""
 
-from __future__ import annotations
-
 import re
 
 from model import MANAGED_ROOT, Data, Managed, Member, Place, Schema, SchemaError

@@ -1,7 +1,5 @@
 """How the schema looks in C++: names, field types and how a field holds its value."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from model import Data, Managed, Member, Method, Schema, TypeRef

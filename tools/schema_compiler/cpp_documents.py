@@ -1,7 +1,5 @@
 """Emits vim/documents.h and documents.cpp: the API's description as part of the program."""
 
-from __future__ import annotations
-
 from cpp import BANNER
 
 _HEADER = BANNER + """\

@@ -1,14 +1,13 @@
 """Emits vim/interfaces.h, what a server implements, and vim/client.h with its client.cpp."""
 
-from __future__ import annotations
-
 from cpp import BANNER, Cpp, comment
 from model import Managed, Method
 
 _INTERFACES = """\
 // The managed objects of the vSphere API as a server implements them: derive from an interface and
 // define its methods. A method's result is an Async of: nothing; the value; std::optional for one
-// that may be unset; Ptr<T> of a data object; Array<T> or List<T>; of a task method the task's MoRef.
+// that may be unset; Ptr<T> of a data object; Array<T> or List<T>; of a task method the MoRef of
+// the task.
 #pragma once
 
 #include "base/async.h"
@@ -74,8 +73,8 @@ def _stub(cpp: Cpp, managed: Managed) -> str:
     methods = ""
     for method in managed.methods:
         default = "" if method.parameters else " = {}"
-        line = f"  Async<{cpp.result(method)}> {method.name}({method.request_name} request{default});"
-        methods += line + "\n"
+        methods += (f"  Async<{cpp.result(method)}> {method.name}"
+                    f"({method.request_name} request{default});\n")
     return head + ("\n" if methods else "") + methods + tail + "};\n"
 
 

@@ -1,9 +1,7 @@
 """Emits what reflection knows of the types: vim/metadata.h (for the generated code alone) and the
 sources with the tables. They are split into several files so that they compile side by side."""
 
-from __future__ import annotations
-
-from cpp import BANNER, Cpp, Struct, identifier, quoted, version
+from cpp import BANNER, Cpp, Struct, quoted, version
 from model import Managed, Method
 
 _TYPE_FILES = 8
@@ -126,8 +124,9 @@ def _struct_source(structs: list[Struct]) -> str:
                  f"constinit const ValueType values::{s.name} =\n"
                  f"    model::data_value_type({quoted(s.name)}, types::{s.name});\n")
         if s.public:
-            text += (f"constinit const ValueType values::ArrayOf{s.name} = model::data_array_type(\n"
-                     f"    {quoted('ArrayOf' + s.name)}, values::{s.name}, types::{s.name});\n")
+            text += (f"constinit const ValueType values::ArrayOf{s.name} =\n"
+                     "    model::data_array_type("
+                     f"{quoted('ArrayOf' + s.name)}, values::{s.name}, types::{s.name});\n")
         text += (f"const TypeInfo& {s.name}::static_type() {{ return types::{s.name}; }}\n"
                  f"const TypeInfo& {s.name}::type_info() const {{ return types::{s.name}; }}\n\n")
     return text + _SOURCE_TAIL

@@ -1,7 +1,5 @@
 """Emits vim/types.h: enums, data objects, requests and properties."""
 
-from __future__ import annotations
-
 from cpp import BANNER, Cpp, Struct, comment, identifier
 
 _HEAD = """\

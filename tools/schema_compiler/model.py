@@ -1,7 +1,5 @@
 """The schema in memory: what the reader makes of schema/*.vsl and every emitter works from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 # The API's built-in types. TypeName, PropertyPath and MethodName are strings that name something.

@@ -1,7 +1,5 @@
 """Emits the VI JSON binding as an OpenAPI 3.0 document."""
 
-from __future__ import annotations
-
 import json
 
 from model import Data, Managed, Member, Method, Schema, TypeRef
@@ -24,8 +22,8 @@ _BUILTINS = {
     "anyType": {"$ref": "#/components/schemas/Any"},
 }
 
-_ANY = {"description": 'A value with its type: an object with "_typeName", and "_value" for what is '
-                       "no object by itself."}
+_ANY = {"description": 'A value with its type: an object with "_typeName", and "_value" for what '
+                       "is no object by itself."}
 _REFERENCE = {
     "type": "object",
     "required": ["type", "value"],

@@ -7,8 +7,8 @@
     enum        = "enum" NAME flags "{" {VALUE} "}"
     property    = NAME ":" type flags
     field       = NAME ":" type flags
-    method      = NAME "(" [parameter {"," parameter}] ")" ["->" (type | "Task" "<" result ">" ["?"])]
-                  flags
+    method      = NAME "(" [parameter {"," parameter}] ")" ["->" result] flags
+    result      = type | "Task" "<" (type | "void") ">" ["?"]
     parameter   = NAME ":" type ["secret"]
     type        = NAME ["[]"] ["?"]
     flags       = {"since" VERSION | "priv" PRIVILEGE | "throws" NAME {"," NAME} | "secret"
@@ -17,8 +17,6 @@
 A base left out is DynamicData for data and ManagedObject for managed. "///" documents what follows,
 "//" is for readers of the schema alone. T is required, T? may be unset, T[] is an array.
 """
-
-from __future__ import annotations
 
 import re
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """Emits the SOAP description of the API: vimService.wsdl, which imports vim.wsdl, whose schema
 includes core-types.xsd, vim-types.xsd and vim-messagetypes.xsd."""
 
-from __future__ import annotations
-
 from xml.sax.saxutils import escape
 
 from model import BUILTINS, MANAGED_ROOT, Data, Enum, Member, Method, Schema, TypeRef
@@ -30,6 +28,8 @@ _CORE = "core.vsl"
 class _Wsdl:
     def __init__(self, schema: Schema):
         self._schema = schema
+        self._methods = [m for managed in schema.served() for m in managed.methods]
+        self._faults = sorted({fault for m in self._methods for fault in _faults_of(m)})
 
     def _type(self, name: str) -> str:
         if name in BUILTINS:
@@ -44,7 +44,9 @@ class _Wsdl:
 
     def _sequence(self, members: list[Member], indent: str) -> str:
         rows = "".join(f"{indent}  {self._element(m.name, m.type)}\n" for m in members)
-        return f"{indent}<sequence>\n{rows}{indent}</sequence>\n" if rows else f"{indent}<sequence/>\n"
+        if not rows:
+            return f"{indent}<sequence/>\n"
+        return f"{indent}<sequence>\n{rows}{indent}</sequence>\n"
 
     def _data(self, data: Data) -> str:
         if data.base:
@@ -89,12 +91,9 @@ class _Wsdl:
 
     # Methods.
 
-    def _methods(self) -> list[Method]:
-        return [m for managed in self._schema.served() for m in managed.methods]
-
     def message_types(self) -> str:
         text = _SCHEMA + '  <include schemaLocation="vim-types.xsd"/>\n'
-        for method in self._methods():
+        for method in self._methods:
             this = Member("_this", TypeRef(MANAGED_ROOT), method.place)
             text += (f'  <complexType name="{method.request_name}">\n'
                      f"{self._sequence([this, *method.parameters], ' ' * 4)}  </complexType>\n")
@@ -106,44 +105,61 @@ class _Wsdl:
         return [Member("returnval", method.result, method.place)] if method.result else []
 
     def description(self, version: str) -> str:
-        methods = self._methods()
-        faults = sorted({"RuntimeFault"} | {fault for m in methods for fault in m.throws})
-        text = _HEAD + (
-            f'<definitions targetNamespace="{NAMESPACE}" xmlns="http://schemas.xmlsoap.org/wsdl/"'
-            f' xmlns:soap="http://schemas.xmlsoap.org/wsdl/soap/" xmlns:vim25="{NAMESPACE}">\n'
-            f'  <types>\n    <schema targetNamespace="{NAMESPACE}"'
-            ' xmlns="http://www.w3.org/2001/XMLSchema" elementFormDefault="qualified">\n'
-            '      <include schemaLocation="vim-messagetypes.xsd"/>\n')
-        for method in methods:
+        return (_HEAD + f'<definitions targetNamespace="{NAMESPACE}" '
+                'xmlns="http://schemas.xmlsoap.org/wsdl/" '
+                f'xmlns:soap="http://schemas.xmlsoap.org/wsdl/soap/" xmlns:vim25="{NAMESPACE}">\n'
+                + self._elements() + self._messages() + self._port_type() + self._binding(version)
+                + "</definitions>\n")
+
+    def _elements(self) -> str:
+        text = (f'  <types>\n    <schema targetNamespace="{NAMESPACE}"'
+                ' xmlns="http://www.w3.org/2001/XMLSchema" elementFormDefault="qualified">\n'
+                '      <include schemaLocation="vim-messagetypes.xsd"/>\n')
+        for method in self._methods:
             text += (f'      <element name="{method.name}" type="vim25:{method.request_name}"/>\n'
                      f'      <element name="{method.name}Response">\n        <complexType>\n'
                      f"{self._sequence(self._response(method), ' ' * 10)}"
                      "        </complexType>\n      </element>\n")
-        text += "".join(f'      <element name="{f}Fault" type="vim25:{f}"/>\n' for f in faults)
-        text += "    </schema>\n  </types>\n"
-        for method in methods:
-            for what, element in (("RequestMsg", ""), ("ResponseMsg", "Response")):
-                text += _message(method.name + what, "parameters", method.name + element)
-        text += "".join(_message(f"{f}FaultMsg", "fault", f"{f}Fault") for f in faults)
-        text += '  <portType name="VimPortType">\n'
-        for method in methods:
+        text += "".join(f'      <element name="{fault}Fault" type="vim25:{fault}"/>\n'
+                        for fault in self._faults)
+        return text + "    </schema>\n  </types>\n"
+
+    def _messages(self) -> str:
+        text = ""
+        for method in self._methods:
+            text += _message(f"{method.name}RequestMsg", "parameters", method.name)
+            text += _message(f"{method.name}ResponseMsg", "parameters", f"{method.name}Response")
+        return text + "".join(_message(f"{fault}FaultMsg", "fault", f"{fault}Fault")
+                              for fault in self._faults)
+
+    def _port_type(self) -> str:
+        text = '  <portType name="VimPortType">\n'
+        for method in self._methods:
             text += (f'    <operation name="{method.name}">\n'
                      f'      <input message="vim25:{method.name}RequestMsg"/>\n'
                      f'      <output message="vim25:{method.name}ResponseMsg"/>\n')
-            text += "".join(f'      <fault name="{f}" message="vim25:{f}FaultMsg"/>\n'
-                            for f in [*method.throws, "RuntimeFault"])
+            text += "".join(f'      <fault name="{fault}" message="vim25:{fault}FaultMsg"/>\n'
+                            for fault in _faults_of(method))
             text += "    </operation>\n"
-        text += ('  </portType>\n  <binding name="VimBinding" type="vim25:VimPortType">\n    '
-                 '<soap:binding style="document" transport="http://schemas.xmlsoap.org/soap/http"/>\n')
-        for method in methods:
+        return text + "  </portType>\n"
+
+    def _binding(self, version: str) -> str:
+        text = ('  <binding name="VimBinding" type="vim25:VimPortType">\n    <soap:binding '
+                'style="document" transport="http://schemas.xmlsoap.org/soap/http"/>\n')
+        for method in self._methods:
             text += (f'    <operation name="{method.name}">\n      '
                      f'<soap:operation soapAction="{NAMESPACE}/{version}" style="document"/>\n'
                      '      <input><soap:body use="literal"/></input>\n'
                      '      <output><soap:body use="literal"/></output>\n')
-            text += "".join(f'      <fault name="{f}"><soap:fault name="{f}" use="literal"/></fault>\n'
-                            for f in [*method.throws, "RuntimeFault"])
+            text += "".join(f'      <fault name="{fault}">'
+                            f'<soap:fault name="{fault}" use="literal"/></fault>\n'
+                            for fault in _faults_of(method))
             text += "    </operation>\n"
-        return text + "  </binding>\n</definitions>\n"
+        return text + "  </binding>\n"
+
+
+def _faults_of(method: Method) -> list[str]:
+    return [*method.throws, "RuntimeFault"]
 
 
 def _message(name: str, part: str, element: str) -> str:

@@ -1,0 +1,272 @@
+#include "host/vm_config_words.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/error.h"
+#include "host/vm_config.h"
+#include "kernel/faults.h"
+#include "vmx/text.h"
+
+namespace virga::host {
+namespace {
+
+template <class Value>
+struct Word {
+  Value value;
+  std::string_view text;
+};
+
+constexpr Word<vmx::ControllerModel> kControllers[] = {
+    {vmx::ControllerModel::pvscsi, "ParaVirtualSCSIController"},
+    {vmx::ControllerModel::lsi_logic, "VirtualLsiLogicController"},
+    {vmx::ControllerModel::lsi_sas, "VirtualLsiLogicSASController"},
+    {vmx::ControllerModel::bus_logic, "VirtualBusLogicController"},
+    {vmx::ControllerModel::ahci, "VirtualAHCIController"},
+    {vmx::ControllerModel::nvme, "VirtualNVMEController"}};
+constexpr Word<vmx::AdapterModel> kAdapters[] = {
+    {vmx::AdapterModel::vlance, "VirtualPCNet32"},  {vmx::AdapterModel::vmxnet, "VirtualVmxnet"},
+    {vmx::AdapterModel::vmxnet2, "VirtualVmxnet2"}, {vmx::AdapterModel::vmxnet3, "VirtualVmxnet3"},
+    {vmx::AdapterModel::e1000, "VirtualE1000"},     {vmx::AdapterModel::e1000e, "VirtualE1000e"}};
+constexpr Word<vmx::DiskMode> kDiskModes[] = {
+    {vmx::DiskMode::persistent, "persistent"},
+    {vmx::DiskMode::nonpersistent, "nonpersistent"},
+    {vmx::DiskMode::undoable, "undoable"},
+    {vmx::DiskMode::append, "append"},
+    {vmx::DiskMode::independent_persistent, "independent_persistent"},
+    {vmx::DiskMode::independent_nonpersistent, "independent_nonpersistent"}};
+constexpr Word<vmx::AddressType> kAddressTypes[] = {{vmx::AddressType::generated, "generated"},
+                                                    {vmx::AddressType::assigned, "assigned"},
+                                                    {vmx::AddressType::manual, "manual"}};
+constexpr Word<vmx::PowerOption> kPowerOptions[] = {{vmx::PowerOption::preset, "preset"},
+                                                    {vmx::PowerOption::soft, "soft"},
+                                                    {vmx::PowerOption::hard, "hard"}};
+
+template <class Value, std::size_t N>
+std::string_view text_of(const Word<Value> (&words)[N], Value value) {
+  return std::ranges::find(words, value, &Word<Value>::value)->text;
+}
+
+template <class Value, std::size_t N>
+std::optional<Value> value_of(const Word<Value> (&words)[N], std::string_view text) {
+  const auto found = std::ranges::find(words, text, &Word<Value>::text);
+  return found == std::end(words) ? std::nullopt : std::optional(found->value);
+}
+
+// The place of `device` among the machine's own, from 1.
+template <class Device>
+std::ptrdiff_t ordinal(const std::vector<Device>& devices, const Device& device) {
+  return 1 + std::ranges::count_if(devices,
+                                   [&](const Device& other) { return other.slot < device.slot; });
+}
+
+constexpr std::string_view kVolumes = "/vmfs/volumes/";
+
+vmx::DatastorePath in_volume(std::string_view file) {
+  file.remove_prefix(kVolumes.size());
+  const auto slash = std::min(file.find('/'), file.size());
+  return {file.substr(0, slash), file.substr(std::min(slash + 1, file.size()))};
+}
+
+vmx::DatastorePath beside(const vmx::DatastorePath& config_file, std::string_view file) {
+  vmx::DatastorePath folder = config_file.parent();
+  for (; file.starts_with("../"); file.remove_prefix(3)) {
+    if (folder.is_root())
+      throw error(ErrorKind::invalid_argument, std::string(file), "{} leaves its datastore", file);
+    folder = folder.parent();
+  }
+  return folder / file;
+}
+
+}  // namespace
+
+// --- Keys --------------------------------------------------------------------------------------
+
+int device_key(const vmx::Slot& slot) {
+  switch (slot.bus) {
+    case vmx::Bus::ide:
+      return keys::ide_device + 2 * slot.controller + slot.unit;
+    case vmx::Bus::sata:
+      return keys::sata_device + 30 * slot.controller + slot.unit;
+    case vmx::Bus::nvme:
+      return keys::nvme_device + 15 * slot.controller + slot.unit;
+    case vmx::Bus::scsi:
+      break;
+  }
+  if (slot.unit < 16) return keys::scsi_device + 16 * slot.controller + slot.unit;
+  constexpr int units_beyond_16 = 65 - 16;
+  return keys::scsi_device_beyond_16 + units_beyond_16 * slot.controller + slot.unit - 16;
+}
+
+int controller_key(const vmx::Slot& slot) {
+  switch (slot.bus) {
+    case vmx::Bus::ide:
+      return keys::ide + slot.controller;
+    case vmx::Bus::sata:
+      return keys::sata + slot.controller;
+    case vmx::Bus::nvme:
+      return keys::nvme + slot.controller;
+    case vmx::Bus::scsi:
+      break;
+  }
+  return keys::scsi + slot.controller;
+}
+
+int device_key(const vmx::Controller& controller) {
+  return controller_key({controller.bus, controller.number, 0});
+}
+int device_key(const vmx::Disk& disk) {
+  return device_key(disk.slot);
+}
+int device_key(const vmx::CdRom& cdrom) {
+  return device_key(cdrom.slot);
+}
+int device_key(const vmx::NetworkAdapter& adapter) {
+  return keys::network_adapter + adapter.number;
+}
+int device_key(const vmx::SerialPort& port) {
+  return keys::serial_port + port.number;
+}
+int device_key(const vmx::Floppy& floppy) {
+  return keys::floppy + floppy.number;
+}
+
+// --- Words -------------------------------------------------------------------------------------
+
+std::string_view api_type(vmx::ControllerModel model) {
+  return text_of(kControllers, model);
+}
+std::optional<vmx::ControllerModel> controller_model_of(std::string_view api_type) {
+  return value_of(kControllers, api_type);
+}
+std::string_view api_type(vmx::AdapterModel model) {
+  return text_of(kAdapters, model);
+}
+std::optional<vmx::AdapterModel> adapter_model_of(std::string_view api_type) {
+  return value_of(kAdapters, api_type);
+}
+
+vmx::Bus bus_of(vmx::ControllerModel model) {
+  switch (model) {
+    case vmx::ControllerModel::ahci:
+      return vmx::Bus::sata;
+    case vmx::ControllerModel::nvme:
+      return vmx::Bus::nvme;
+    default:
+      return vmx::Bus::scsi;
+  }
+}
+
+std::optional<hypervisor::ControllerModel> machine_model(vmx::ControllerModel model) {
+  switch (model) {
+    case vmx::ControllerModel::pvscsi:
+      return hypervisor::ControllerModel::pvscsi;
+    case vmx::ControllerModel::lsi_logic:
+      return hypervisor::ControllerModel::lsi_logic;
+    case vmx::ControllerModel::lsi_sas:
+      return hypervisor::ControllerModel::lsi_sas;
+    case vmx::ControllerModel::ahci:
+      return hypervisor::ControllerModel::ahci;
+    case vmx::ControllerModel::bus_logic:
+    case vmx::ControllerModel::nvme:
+      break;
+  }
+  return std::nullopt;
+}
+
+std::optional<hypervisor::NicModel> machine_model(vmx::AdapterModel model) {
+  switch (model) {
+    case vmx::AdapterModel::vmxnet3:
+      return hypervisor::NicModel::vmxnet3;
+    case vmx::AdapterModel::e1000e:
+      return hypervisor::NicModel::e1000e;
+    case vmx::AdapterModel::e1000:
+      return hypervisor::NicModel::e1000;
+    case vmx::AdapterModel::vlance:
+      return hypervisor::NicModel::pcnet;
+    case vmx::AdapterModel::vmxnet:
+    case vmx::AdapterModel::vmxnet2:
+      break;
+  }
+  return std::nullopt;
+}
+
+std::string_view api_word(vmx::DiskMode mode) {
+  return text_of(kDiskModes, mode);
+}
+std::optional<vmx::DiskMode> disk_mode_of(std::string_view word) {
+  return value_of(kDiskModes, word);
+}
+std::string_view api_word(vmx::AddressType type) {
+  return text_of(kAddressTypes, type);
+}
+// Clients of old versions capitalise it.
+std::optional<vmx::AddressType> address_type_of(std::string_view word) {
+  return value_of(kAddressTypes, vmx::to_lower(word));
+}
+std::string_view api_word(vmx::PowerOption option) {
+  return text_of(kPowerOptions, option);
+}
+std::optional<vmx::PowerOption> power_option_of(std::string_view word) {
+  return value_of(kPowerOptions, word);
+}
+
+// --- Labels ------------------------------------------------------------------------------------
+
+std::string label(const vmx::Controller& controller) {
+  const char* bus = controller.bus == vmx::Bus::sata   ? "SATA"
+                    : controller.bus == vmx::Bus::nvme ? "NVME"
+                                                       : "SCSI";
+  return fmt::format("{} controller {}", bus, controller.number);
+}
+std::string label(const vmx::MachineConfig& config, const vmx::Disk& disk) {
+  return fmt::format("Hard disk {}", ordinal(config.disks, disk));
+}
+std::string label(const vmx::MachineConfig& config, const vmx::CdRom& cdrom) {
+  return fmt::format("CD/DVD drive {}", ordinal(config.cdroms, cdrom));
+}
+std::string label(const vmx::NetworkAdapter& adapter) {
+  return fmt::format("Network adapter {}", adapter.number + 1);
+}
+std::string label(const vmx::SerialPort& port) {
+  return fmt::format("Serial port {}", port.number + 1);
+}
+std::string label(const vmx::Floppy& floppy) {
+  return fmt::format("Floppy drive {}", floppy.number + 1);
+}
+
+// --- Files -------------------------------------------------------------------------------------
+
+vmx::DatastorePath resolve_file(const ConfigContext& context, const std::string& file) {
+  try {
+    if (file.starts_with("[")) return vmx::DatastorePath::parse(file);
+    if (file.starts_with(kVolumes)) return in_volume(file);
+    if (!file.empty() && !file.starts_with("/")) return beside(context.config_file, file);
+  } catch (const Error&) {
+    // Named below as what it is to the user: a place that is none.
+  }
+  vim::InvalidDatastorePath detail;
+  detail.datastorePath = file;
+  throw kernel::Fault(std::move(detail), fmt::format("{}: '{}' lies in no datastore.",
+                                                     context.config_file.format(), file));
+}
+
+std::optional<vmx::DatastorePath> find_file(const ConfigContext& context, const std::string& file) {
+  try {
+    return resolve_file(context, file);
+  } catch (const kernel::Fault&) {
+    return std::nullopt;
+  }
+}
+
+std::string file_reference(const ConfigContext& context, const vmx::DatastorePath& path) {
+  if (path.parent() == context.config_file.parent()) return path.name();
+  return fmt::format("{}{}/{}", kVolumes, path.datastore(), path.path());
+}
+
+vmx::DatastorePath nvram_file(const vmx::MachineConfig& config, const ConfigContext& context) {
+  return resolve_file(context,
+                      config.nvram.empty() ? context.config_file.stem() + ".nvram" : config.nvram);
+}
+
+}  // namespace virga::host

@@ -1,0 +1,83 @@
+// Internal to vm_config: the numbers and words the API has for what a .vmx says.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "hypervisor/machine_spec.h"
+#include "vmx/datastore_path.h"
+#include "vmx/machine_config.h"
+
+namespace virga::host {
+
+struct ConfigContext;
+
+// Device keys. Where a device is one of several, the first one's.
+namespace keys {
+constexpr int pci = 100;
+constexpr int ide = 200;
+constexpr int ps2 = 300;
+constexpr int sio = 400;
+constexpr int video = 500;
+constexpr int keyboard = 600;
+constexpr int pointing = 700;
+constexpr int scsi = 1000;
+constexpr int scsi_device = 2000;
+constexpr int scsi_device_beyond_16 =
+    2064;  // units of PVSCSI that VMware's numbering has no room for
+constexpr int ide_device = 3000;
+constexpr int network_adapter = 4000;
+constexpr int usb = 7000;
+constexpr int floppy = 8000;
+constexpr int serial_port = 9000;
+constexpr int vmci = 12000;
+constexpr int xhci = 14000;
+constexpr int sata = 15000;
+constexpr int sata_device = 16000;
+constexpr int nvme = 31000;
+constexpr int nvme_device = 32000;
+}  // namespace keys
+
+int device_key(const vmx::Slot& slot);
+int device_key(const vmx::Floppy& floppy);
+
+// Types of the API by name; nullopt for a type that is no such device.
+std::string_view api_type(vmx::ControllerModel model);  // "ParaVirtualSCSIController"
+std::optional<vmx::ControllerModel> controller_model_of(std::string_view api_type);
+std::string_view api_type(vmx::AdapterModel model);  // "VirtualVmxnet3"
+std::optional<vmx::AdapterModel> adapter_model_of(std::string_view api_type);
+
+vmx::Bus bus_of(vmx::ControllerModel model);
+
+// What of these the hypervisor can give a guest; nullopt: it cannot.
+std::optional<hypervisor::ControllerModel> machine_model(vmx::ControllerModel model);
+std::optional<hypervisor::NicModel> machine_model(vmx::AdapterModel model);
+
+// "persistent", "independent_nonpersistent", …
+std::string_view api_word(vmx::DiskMode mode);
+std::optional<vmx::DiskMode> disk_mode_of(std::string_view word);
+std::string_view api_word(vmx::AddressType type);  // "generated", "assigned", "manual"
+std::optional<vmx::AddressType> address_type_of(std::string_view word);
+std::string_view api_word(vmx::PowerOption option);  // "preset", "soft", "hard"
+std::optional<vmx::PowerOption> power_option_of(std::string_view word);
+
+// "Hard disk 1", "SCSI controller 0", …: what users call a device of this configuration.
+std::string label(const vmx::Controller& controller);
+std::string label(const vmx::MachineConfig& config, const vmx::Disk& disk);
+std::string label(const vmx::MachineConfig& config, const vmx::CdRom& cdrom);
+std::string label(const vmx::NetworkAdapter& adapter);
+std::string label(const vmx::SerialPort& port);
+std::string label(const vmx::Floppy& floppy);
+
+// As resolve_file(); nullopt for a file that lies in no datastore.
+std::optional<vmx::DatastorePath> find_file(const ConfigContext& context, const std::string& file);
+// The words by which a .vmx means the file: its name when it lies beside, else /vmfs/volumes/….
+std::string file_reference(const ConfigContext& context, const vmx::DatastorePath& path);
+// The variables of its EFI firmware.
+vmx::DatastorePath nvram_file(const vmx::MachineConfig& config, const ConfigContext& context);
+
+// The .vmx key that orders the disks among themselves: "scsi0:1,sata0:0".
+constexpr std::string_view disk_boot_order_key = "bios.hddOrder";
+
+}  // namespace virga::host

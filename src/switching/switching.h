@@ -127,8 +127,8 @@ class Switching {
   // Brings the persisted configuration about: adopts what an earlier daemon left running, starts
   // what is missing, forgets ports whose guests are gone. To be called once, first.
   virtual Async<void> start() = 0;
-  // Ends the switches' daemons and takes back what they changed in the machine's network.
-  // The configuration stays for the next start().
+  // Ends the switches' daemons, and with them the guests' network; devices, addresses and firewall
+  // rules go too. The configuration stays for the next start(), which takes a new object.
   virtual Async<void> stop() = 0;
 
   virtual std::vector<VirtualSwitch> switches() const = 0;

@@ -2,9 +2,11 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/genetlink.h>
 #include <linux/if_tun.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
@@ -38,6 +40,13 @@ Fd control_socket() {
 void control(unsigned long what, ifreq& request, const char* doing) {
   if (::ioctl(control_socket().get(), what, &request) != 0)
     throw system_error(request.ifr_name, doing);
+}
+
+// False where the device does not know the command.
+bool ethtool(const std::string& name, ethtool_value& value) {
+  ifreq request = request_for(name);
+  request.ifr_data = reinterpret_cast<char*>(&value);
+  return ::ioctl(control_socket().get(), SIOCETHTOOL, &request) == 0;
 }
 
 void set_address(unsigned long what, const std::string& name, std::uint32_t address,
@@ -121,6 +130,15 @@ void set_up(const std::string& name) {
 void set_ipv4_address(const std::string& name, std::uint32_t address, std::uint32_t netmask) {
   set_address(SIOCSIFADDR, name, address, "cannot set the address of");
   set_address(SIOCSIFNETMASK, name, netmask, "cannot set the netmask of");
+}
+
+void disable_receive_merging(const std::string& name) {
+  ethtool_value merging{ETHTOOL_SGRO, 0};
+  ethtool(name, merging);
+  ethtool_value features{ETHTOOL_GFLAGS, 0};
+  if (!ethtool(name, features)) return;
+  features = {ETHTOOL_SFLAGS, features.data & ~static_cast<unsigned>(ETH_FLAG_LRO)};
+  ethtool(name, features);
 }
 
 void disable_ipv6(const std::string& name) {

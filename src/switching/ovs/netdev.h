@@ -21,6 +21,9 @@ bool device_exists(const std::string& name);
 bool has_ipv4_address(const std::string& name);
 void set_up(const std::string& name);
 void set_ipv4_address(const std::string& name, std::uint32_t address, std::uint32_t netmask);
+// Makes the device hand frames up as they came: merged ones (GRO, LRO) are longer than the MTU, and
+// the userspace datapath drops them. Without effect on a device that cannot merge.
+void disable_receive_merging(const std::string& name);
 // Without effect where the kernel has no IPv6.
 void disable_ipv6(const std::string& name);
 void enable_ipv4_forwarding();

@@ -58,9 +58,13 @@ void check_interfaces(const Replica& replica, const std::set<std::string>& names
   for (const auto& [uuid, row] : replica.rows("Interface")) {
     const std::string name = text(row, "name");
     if (!names.contains(name) || integer(row, "ofport", -1) > 0) continue;
-    if (text(row, "type") == "internal" && integer(row, "ofport", -1) == 0xfffe) continue;
     throw error(ErrorKind::io, name, "Open vSwitch cannot use {}: {}", name, text(row, "error"));
   }
+}
+
+void prepare_uplink(const std::string& uplink) {
+  disable_receive_merging(uplink);
+  set_up(uplink);
 }
 
 // A network device becomes an uplink only if that cuts nobody off: a bridge takes its device's
@@ -75,7 +79,7 @@ void take_uplink(const std::string& uplink, const std::string& virtual_switch) {
                 "{}: {} carries an address of the machine, which would be cut off", virtual_switch,
                 uplink);
   }
-  set_up(uplink);
+  prepare_uplink(uplink);
 }
 
 class OvsSwitching : public Switching, public std::enable_shared_from_this<OvsSwitching> {
@@ -181,7 +185,7 @@ Async<void> OvsSwitching::start() {
   recover_ports();
   for (const auto& s : books_.switches()) {
     for (const auto& uplink : s.uplinks) {
-      if (device_exists(uplink)) set_up(uplink);
+      if (device_exists(uplink)) prepare_uplink(uplink);
     }
   }
   co_await bring_about(books_, false);
@@ -509,6 +513,7 @@ Async<bool> OvsSwitching::try_revive(Revive revive, const std::string& name) {
 // The daemons come back without the lock: a change under way may be waiting for them.
 Async<void> OvsSwitching::revive_database() {
   if (!database_->running()) co_await run_database();
+  if (stopping_) co_return co_await database_->stop();
   const auto always = [](const Replica&) { return true; };
   if (!co_await client_->wait_until(always, connect_patience)) {
     throw error(ErrorKind::timed_out, "ovsdb-server", "ovsdb-server does not answer");
@@ -519,6 +524,7 @@ Async<void> OvsSwitching::revive_database() {
 
 Async<void> OvsSwitching::revive_switch() {
   if (!switch_->running()) co_await run_switch();
+  if (stopping_) co_return co_await switch_->stop();
   // Its own devices ended with it and are new: without addresses.
   const auto guard = co_await lock();
   co_await apply_nat(books_, true);

@@ -172,6 +172,22 @@ TEST_F(OvsSwitchingTest, GuestsLeaveThroughTheMachineAndNothingComesIn) {
   EXPECT_TRUE(outside.misses("10.77.0.11"));
 }
 
+TEST_F(OvsSwitchingTest, NatCanBeTakenAwayAndGivenAgain) {
+  make_network();
+  PortGroup group = switching_->port_groups().at(0);
+  group.nat.reset();
+  loop_.run(switching_->update_port_group(vm_network, group));
+  EXPECT_FALSE(ovs::device_exists(gateway_));
+  EXPECT_FALSE(fs::exists(machine_.run_dir() / ("dhcp-" + gateway_ + ".pid")));
+  EXPECT_THAT(run_checked({"nft", "list", "tables"}), IsEmpty());
+
+  group.nat = Nat{};
+  group.name = "Prod";
+  EXPECT_EQ(loop_.run(switching_->update_port_group(vm_network, group)).nat->subnet,
+            "10.77.0.0/24");
+  EXPECT_TRUE(make_guest(11, "Prod")->reaches("10.77.0.1"));
+}
+
 TEST_F(OvsSwitchingTest, AnUplinkCarriesTaggedFrames) {
   Fd wire = ovs::create_tap("uplink0", 1500);
   loop_.run(switching_->add_switch({.name = "vSwitch1", .uplinks = {"uplink0"}}));
@@ -342,6 +358,21 @@ TEST_F(OvsSwitchingTest, IsNotTakenInByAPidFileOfSomethingElse) {
   open();
   EXPECT_NE(machine_.pid_of("ovs-vswitchd.pid"), ::getppid());
   EXPECT_TRUE(make_guest(11)->reaches("10.77.0.1"));
+}
+
+TEST_F(OvsSwitchingTest, RefusesDaemonsOfAnotherNetwork) {
+  forget();
+  const Machine elsewhere;
+  Loop loop;
+  const auto switching = make_ovs_switching(
+      loop.executor(), loop.pool(), {"test-host", machine_.state_dir(), machine_.run_dir()});
+  try {
+    loop.run(switching->start());
+    FAIL() << "took daemons of another machine for its own";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::invalid_state);
+    EXPECT_THAT(e.what(), HasSubstr("ovsdb-server"));
+  }
 }
 
 TEST_F(OvsSwitchingTest, AFailedChangeLeavesNothingBehind) {

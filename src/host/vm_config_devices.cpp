@@ -1,0 +1,544 @@
+#include "host/vm_config_devices.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "host/vm_config_words.h"
+#include "vmx/text.h"
+#include "vmx/vmdk_descriptor.h"
+
+namespace virga::host {
+namespace {
+
+using model::Ptr;
+
+// Places on the virtual PCI bus, by vSphere's numbering.
+namespace pci_units {
+constexpr int video = 0;
+constexpr int scsi = 3;
+constexpr int network_adapter = 7;
+constexpr int vmci = 17;
+constexpr int usb = 22;
+constexpr int xhci = 23;
+constexpr int sata = 24;
+constexpr int nvme = 30;
+}  // namespace pci_units
+
+Ptr<vim::Description> description(std::string label, std::string summary) {
+  vim::Description description;
+  description.label = std::move(label);
+  description.summary = std::move(summary);
+  return model::share(std::move(description));
+}
+
+void place(vim::VirtualDevice& device, int key, int controller, int unit) {
+  device.key = key;
+  device.controllerKey = controller;
+  device.unitNumber = unit;
+}
+
+void set_pci_slot(vim::VirtualDevice& device, std::optional<int> slot) {
+  if (!slot) return;
+  vim::VirtualDevicePciBusSlotInfo info;
+  info.pciSlotNumber = *slot;
+  device.slotInfo = model::share(info);
+}
+
+// "16,777,216 KB", as clients show a disk's size.
+std::string with_commas(std::uint64_t number) {
+  std::string text = std::to_string(number);
+  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
+  return text;
+}
+
+// An object of the API's type of that name, which is a T.
+template <class T>
+Ptr<T> make_device(std::string_view type) {
+  return Ptr<T>(model::DataPtr(model::find_type(type)->create()));
+}
+
+// Builds the list; what a controller holds is noted as it is added.
+class DeviceList {
+ public:
+  DeviceList(const vmx::MachineConfig& config, const ConfigContext& context,
+             const DeviceState& state, bool powered_on)
+      : config_(config), context_(context), state_(state), powered_on_(powered_on) {}
+
+  model::List<vim::VirtualDevice> build() {
+    add_fixed();
+    add_usb();
+    for (const vmx::Controller& controller : config_.controllers) add(controller);
+    for (const vmx::CdRom& cdrom : config_.cdroms) add(cdrom);
+    for (const vmx::Disk& disk : config_.disks) add(disk);
+    for (const vmx::OtherDevice& device : config_.other_devices) add(device);
+    for (const vmx::NetworkAdapter& adapter : config_.network_adapters) add(adapter);
+    for (const vmx::SerialPort& port : config_.serial_ports) add(port);
+    for (const vmx::Floppy& floppy : config_.floppies) add(floppy);
+    return finish();
+  }
+
+ private:
+  void append(Ptr<vim::VirtualDevice> device) {
+    if (device->controllerKey) children_[*device->controllerKey].push_back(device->key);
+    devices_.push_back(std::move(device));
+  }
+  template <class T>
+  void append(T device) {
+    append(Ptr<vim::VirtualDevice>(model::share(std::move(device))));
+  }
+
+  model::List<vim::VirtualDevice> finish() {
+    model::List<vim::VirtualDevice> list;
+    for (Ptr<vim::VirtualDevice>& device : devices_) {
+      const auto children = children_.find(device->key);
+      if (children != children_.end() && device.as<vim::VirtualController>())
+        static_cast<vim::VirtualController&>(device.edit()).device = children->second;
+      list.push_back(device);
+    }
+    return list;
+  }
+
+  template <class T>
+  void add_fixed_controller(int key, const std::string& label, int bus) {
+    T controller;
+    controller.key = key;
+    controller.busNumber = bus;
+    controller.deviceInfo = description(label, label);
+    append(std::move(controller));
+  }
+  void add_fixed();
+  void add_input();
+  void add_video();
+  void add_vmci();
+  void add_usb();
+  void add(const vmx::Controller& controller);
+  void add(const vmx::Disk& disk);
+  void add(const vmx::CdRom& cdrom);
+  void add(const vmx::OtherDevice& device);
+  void add(const vmx::NetworkAdapter& adapter);
+  void add(const vmx::SerialPort& port);
+  void add(const vmx::Floppy& floppy);
+
+  vim::VirtualDiskFlatVer2BackingInfo flat_backing(const vmx::Disk& disk,
+                                                   const std::optional<datastore::DiskInfo>& info);
+  void set_file(vim::VirtualDeviceFileBackingInfo& backing, const std::string& file) const;
+  Ptr<vim::VirtualDeviceConnectInfo> connectable(int key, bool start_connected, bool guest_control,
+                                                 bool can_connect) const;
+
+  const vmx::MachineConfig& config_;
+  const ConfigContext& context_;
+  const DeviceState& state_;
+  const bool powered_on_;
+  std::vector<Ptr<vim::VirtualDevice>> devices_;
+  std::map<int, model::Array<std::int32_t>> children_;
+};
+
+// --- What every VM has -------------------------------------------------------------------------
+
+void DeviceList::add_fixed() {
+  add_fixed_controller<vim::VirtualIDEController>(keys::ide, "IDE 0", 0);
+  add_fixed_controller<vim::VirtualIDEController>(keys::ide + 1, "IDE 1", 1);
+  add_fixed_controller<vim::VirtualPS2Controller>(keys::ps2, "PS2 controller 0", 0);
+  add_fixed_controller<vim::VirtualPCIController>(keys::pci, "PCI controller 0", 0);
+  add_fixed_controller<vim::VirtualSIOController>(keys::sio, "SIO controller 0", 0);
+  add_input();
+  add_video();
+  add_vmci();
+}
+
+void DeviceList::add_input() {
+  vim::VirtualKeyboard keyboard;
+  place(keyboard, keys::keyboard, keys::ps2, 0);
+  keyboard.deviceInfo = description("Keyboard", "Keyboard");
+  append(std::move(keyboard));
+  vim::VirtualPointingDevice mouse;
+  place(mouse, keys::pointing, keys::ps2, 1);
+  mouse.deviceInfo = description("Pointing device", "Pointing device; Device");
+  vim::VirtualPointingDeviceDeviceBackingInfo backing;
+  backing.useAutoDetect = false;
+  backing.hostPointingDevice = "autodetect";
+  mouse.backing = model::share(std::move(backing));
+  append(std::move(mouse));
+}
+
+void DeviceList::add_video() {
+  vim::VirtualMachineVideoCard card;
+  place(card, keys::video, keys::pci, pci_units::video);
+  card.deviceInfo = description("Video card", "Video card");
+  card.videoRamSizeInKB = config_.video.memory_bytes / 1024;
+  card.numDisplays = config_.video.displays;
+  card.useAutoDetect = config_.video.autodetect;
+  card.enable3DSupport = config_.video.enable_3d;
+  card.use3dRenderer = "automatic";
+  append(std::move(card));
+}
+
+void DeviceList::add_vmci() {
+  vim::VirtualMachineVMCIDevice vmci;
+  place(vmci, keys::vmci, keys::pci, pci_units::vmci);
+  vmci.deviceInfo = description("VMCI device",
+                                "Device on the virtual machine PCI bus that provides support for "
+                                "the virtual machine communication interface");
+  vmci.allowUnrestrictedCommunication = false;
+  vmci.filterEnable = true;
+  append(std::move(vmci));
+}
+
+void DeviceList::add_usb() {
+  if (config_.usb.uhci || config_.usb.ehci) {
+    vim::VirtualUSBController usb;
+    place(usb, keys::usb, keys::pci, pci_units::usb);
+    usb.deviceInfo = description("USB controller", "Auto connect Disabled");
+    usb.autoConnectDevices = false;
+    usb.ehciEnabled = config_.usb.ehci;
+    append(std::move(usb));
+  }
+  if (config_.usb.xhci) {
+    vim::VirtualUSBXHCIController xhci;
+    place(xhci, keys::xhci, keys::pci, pci_units::xhci);
+    xhci.deviceInfo = description("USB xHCI controller", "USB xHCI controller");
+    xhci.autoConnectDevices = false;
+    append(std::move(xhci));
+  }
+}
+
+// --- Controllers -------------------------------------------------------------------------------
+
+std::string summary_of(const vmx::Controller& controller) {
+  switch (controller.model) {
+    case vmx::ControllerModel::pvscsi:
+      return "VMware paravirtual SCSI";
+    case vmx::ControllerModel::lsi_logic:
+      return "LSI Logic";
+    case vmx::ControllerModel::lsi_sas:
+      return "LSI Logic SAS";
+    case vmx::ControllerModel::bus_logic:
+      return "BusLogic";
+    case vmx::ControllerModel::ahci:
+      return "AHCI";
+    case vmx::ControllerModel::nvme:
+      break;
+  }
+  return label(controller);
+}
+
+int pci_unit(const vmx::Controller& controller) {
+  const int first = controller.bus == vmx::Bus::sata   ? pci_units::sata
+                    : controller.bus == vmx::Bus::nvme ? pci_units::nvme
+                                                       : pci_units::scsi;
+  return first + controller.number;
+}
+
+vim::VirtualSCSISharing sharing_of(vmx::BusSharing sharing) {
+  switch (sharing) {
+    case vmx::BusSharing::within_host:
+      return vim::VirtualSCSISharing::virtualSharing;
+    case vmx::BusSharing::across_hosts:
+      return vim::VirtualSCSISharing::physicalSharing;
+    case vmx::BusSharing::none:
+      break;
+  }
+  return vim::VirtualSCSISharing::noSharing;
+}
+
+void DeviceList::add(const vmx::Controller& controller) {
+  auto device = make_device<vim::VirtualController>(api_type(controller.model));
+  vim::VirtualController& it = device.edit();
+  place(it, device_key(controller), keys::pci, pci_unit(controller));
+  it.deviceInfo = description(label(controller), summary_of(controller));
+  it.busNumber = controller.number;
+  set_pci_slot(it, controller.pci_slot);
+  if (controller.bus == vmx::Bus::scsi) {
+    auto& scsi = static_cast<vim::VirtualSCSIController&>(it);
+    scsi.hotAddRemove = true;
+    scsi.sharedBus = sharing_of(controller.sharing);
+    scsi.scsiCtlrUnitNumber = vmx::scsi_own_unit;
+  }
+  append(Ptr<vim::VirtualDevice>(device));
+}
+
+// --- Disks and drives --------------------------------------------------------------------------
+
+// What cannot be resolved is shown as the .vmx has it.
+void DeviceList::set_file(vim::VirtualDeviceFileBackingInfo& backing,
+                          const std::string& file) const {
+  const auto path = find_file(context_, file);
+  backing.fileName = path ? path->format() : file;
+  if (path) backing.datastore = context_.datastore(path->datastore());
+}
+
+std::string uuid_of(const datastore::DiskInfo& info) {
+  try {
+    return info.uuid.empty() ? info.uuid : vmx::api_disk_uuid(info.uuid);
+  } catch (const Error&) {
+    return info.uuid;  // written by somebody with a form of his own
+  }
+}
+
+bool is_hosted_sparse(const std::optional<datastore::DiskInfo>& info) {
+  return info &&
+         (info->create_type == "monolithicSparse" || info->create_type == "streamOptimized");
+}
+
+vim::VirtualDiskFlatVer2BackingInfo DeviceList::flat_backing(
+    const vmx::Disk& disk, const std::optional<datastore::DiskInfo>& info) {
+  vim::VirtualDiskFlatVer2BackingInfo backing;
+  set_file(backing, disk.file);
+  backing.diskMode = api_word(disk.mode);
+  backing.split = false;
+  backing.writeThrough = disk.write_through;
+  backing.digestEnabled = false;
+  backing.sharing = disk.multi_writer ? "sharingMultiWriter" : "sharingNone";
+  if (!info) return backing;
+  backing.thinProvisioned = info->provisioning == datastore::Provisioning::thin;
+  if (info->provisioning == datastore::Provisioning::eager_zeroed) backing.eagerlyScrub = true;
+  if (const std::string uuid = uuid_of(*info); !uuid.empty()) backing.uuid = uuid;
+  if (!info->parent.empty()) {
+    vim::VirtualDiskFlatVer2BackingInfo parent;
+    set_file(parent, info->parent);
+    parent.diskMode = api_word(vmx::DiskMode::persistent);
+    backing.parent = model::share(std::move(parent));
+  }
+  return backing;
+}
+
+vim::VirtualDiskSparseVer2BackingInfo sparse_backing(
+    const vim::VirtualDiskFlatVer2BackingInfo& flat) {
+  vim::VirtualDiskSparseVer2BackingInfo backing;
+  backing.fileName = flat.fileName;
+  backing.datastore = flat.datastore;
+  backing.diskMode = flat.diskMode;
+  backing.split = flat.split;
+  backing.writeThrough = flat.writeThrough;
+  backing.uuid = flat.uuid;
+  return backing;
+}
+
+// A disk whose file cannot be read has capacity 0 and says so.
+void DeviceList::add(const vmx::Disk& disk) {
+  const auto path = find_file(context_, disk.file);
+  const auto info = path ? context_.disk(*path) : std::nullopt;
+  vim::VirtualDisk device;
+  place(device, device_key(disk), controller_key(disk.slot), disk.slot.unit);
+  const std::uint64_t capacity = info ? info->capacity : 0;
+  device.capacityInKB = static_cast<std::int64_t>(capacity / 1024);
+  device.capacityInBytes = static_cast<std::int64_t>(capacity);
+  device.deviceInfo =
+      description(label(config_, disk), info ? with_commas(capacity / 1024) + " KB"
+                                             : "The disk's file is missing or cannot be read");
+  const auto flat = flat_backing(disk, info);
+  if (is_hosted_sparse(info))
+    device.backing = model::share(sparse_backing(flat));
+  else
+    device.backing = model::share(flat);
+  vim::SharesInfo shares;
+  shares.shares = 1000;
+  shares.level = vim::SharesLevel::normal;
+  device.shares = model::share(shares);
+  vim::StorageIOAllocationInfo io;
+  io.limit = -1;
+  io.shares = device.shares;
+  io.reservation = 0;
+  device.storageIOAllocation = model::share(std::move(io));
+  device.diskObjectId = fmt::format("1-{}", device.key);
+  device.nativeUnmanagedLinkedClone = false;
+  append(std::move(device));
+}
+
+Ptr<vim::VirtualDeviceConnectInfo> DeviceList::connectable(int key, bool start_connected,
+                                                           bool guest_control,
+                                                           bool can_connect) const {
+  vim::VirtualDeviceConnectInfo info;
+  info.migrateConnect = "unset";
+  info.startConnected = start_connected;
+  info.allowGuestControl = guest_control;
+  if (powered_on_) {
+    const auto now = state_.connected.find(key);
+    info.connected = can_connect && (now == state_.connected.end() ? start_connected : now->second);
+    info.status = info.connected || !start_connected || can_connect ? "ok" : "recoverableError";
+  } else {
+    info.status = "untried";
+  }
+  return model::share(std::move(info));
+}
+
+template <class Backing>
+Ptr<vim::VirtualDeviceBackingInfo> device_backing(const std::string& name) {
+  Backing backing;
+  backing.deviceName = name;
+  backing.useAutoDetect = name.empty() || vmx::equal_ignoring_case(name, "auto detect");
+  return model::share(std::move(backing));
+}
+
+void DeviceList::add(const vmx::CdRom& cdrom) {
+  vim::VirtualCdrom device;
+  const int key = device_key(cdrom);
+  place(device, key, controller_key(cdrom.slot), cdrom.slot.unit);
+  std::string summary = "Remote device";
+  switch (cdrom.backing) {
+    case vmx::CdRomBacking::image: {
+      vim::VirtualCdromIsoBackingInfo backing;
+      set_file(backing, cdrom.file);
+      summary = "ISO " + backing.fileName;
+      device.backing = model::share(std::move(backing));
+      break;
+    }
+    case vmx::CdRomBacking::host_emulated:
+      device.backing = device_backing<vim::VirtualCdromAtapiBackingInfo>(cdrom.file);
+      summary = "ATAPI " + cdrom.file;
+      break;
+    case vmx::CdRomBacking::host_passthrough:
+      device.backing = device_backing<vim::VirtualCdromPassthroughBackingInfo>(cdrom.file);
+      summary = cdrom.file;
+      break;
+    case vmx::CdRomBacking::client_emulated:
+      device.backing = device_backing<vim::VirtualCdromRemoteAtapiBackingInfo>("");
+      summary = "Remote ATAPI";
+      break;
+    case vmx::CdRomBacking::client_passthrough:
+      device.backing = device_backing<vim::VirtualCdromRemotePassthroughBackingInfo>("");
+      break;
+  }
+  device.deviceInfo = description(label(config_, cdrom), summary);
+  device.connectable = connectable(key, cdrom.start_connected, cdrom.guest_may_eject,
+                                   cdrom.backing == vmx::CdRomBacking::image);
+  append(std::move(device));
+}
+
+void DeviceList::add(const vmx::OtherDevice& other) {
+  vim::VirtualDevice device;
+  place(device, device_key(other.slot), controller_key(other.slot), other.slot.unit);
+  device.deviceInfo = description(other.slot.key(), "Not served: " + other.type);
+  append(std::move(device));
+}
+
+// --- Network and ports -------------------------------------------------------------------------
+
+Ptr<vim::VirtualDeviceBackingInfo> distributed_backing(const vmx::DistributedPort& port) {
+  vim::VirtualEthernetCardDistributedVirtualPortBackingInfo backing;
+  backing.port.switchUuid = port.switch_id;
+  if (!port.portgroup.empty()) backing.port.portgroupKey = port.portgroup;
+  if (!port.port.empty()) backing.port.portKey = port.port;
+  if (const auto cookie = vmx::parse_int(port.connection))
+    backing.port.connectionCookie = static_cast<std::int32_t>(*cookie);
+  return model::share(std::move(backing));
+}
+
+void DeviceList::add(const vmx::NetworkAdapter& adapter) {
+  auto device = make_device<vim::VirtualEthernetCard>(api_type(adapter.model));
+  vim::VirtualEthernetCard& card = device.edit();
+  const int key = device_key(adapter);
+  place(card, key, keys::pci, pci_units::network_adapter + adapter.number);
+  const auto network = context_.network(adapter.network);
+  std::string summary = adapter.network;
+  if (adapter.distributed_port) {
+    summary = "DVSwitch: " + adapter.distributed_port->switch_id;
+    card.backing = distributed_backing(*adapter.distributed_port);
+  } else {
+    vim::VirtualEthernetCardNetworkBackingInfo backing;
+    backing.deviceName = adapter.network;
+    backing.useAutoDetect = false;
+    backing.network = network;
+    backing.inPassthroughMode = false;
+    card.backing = model::share(std::move(backing));
+  }
+  card.deviceInfo = description(label(adapter), summary);
+  card.connectable = connectable(key, adapter.start_connected, adapter.guest_may_disconnect,
+                                 network.has_value() && !adapter.distributed_port);
+  set_pci_slot(card, adapter.pci_slot);
+  card.addressType = api_word(adapter.address_type);
+  if (!adapter.mac.empty()) card.macAddress = adapter.mac;
+  card.wakeOnLanEnabled = adapter.wake_on_lan;
+  vim::VirtualEthernetCardResourceAllocation resources;
+  resources.reservation = 0;
+  resources.limit = -1;
+  resources.share.shares = 50;
+  resources.share.level = vim::SharesLevel::normal;
+  card.resourceAllocation = model::share(std::move(resources));
+  card.uptCompatibilityEnabled = adapter.upt_compatible;
+  append(Ptr<vim::VirtualDevice>(device));
+}
+
+void DeviceList::add(const vmx::SerialPort& port) {
+  vim::VirtualSerialPort device;
+  const int key = device_key(port);
+  place(device, key, keys::sio, port.number);
+  bool served = false;
+  switch (port.backing) {
+    case vmx::SerialBacking::file: {
+      vim::VirtualSerialPortFileBackingInfo backing;
+      set_file(backing, port.target);
+      device.backing = model::share(std::move(backing));
+      served = true;
+      break;
+    }
+    case vmx::SerialBacking::pipe: {
+      vim::VirtualSerialPortPipeBackingInfo backing;
+      backing.pipeName = port.target;
+      backing.endpoint = port.is_server ? "server" : "client";
+      backing.noRxLoss = port.no_rx_loss;
+      device.backing = model::share(std::move(backing));
+      served = true;
+      break;
+    }
+    case vmx::SerialBacking::network: {
+      vim::VirtualSerialPortURIBackingInfo backing;
+      backing.serviceURI = port.target;
+      backing.direction = port.is_server ? "server" : "client";
+      if (!port.proxy.empty()) backing.proxyURI = port.proxy;
+      device.backing = model::share(std::move(backing));
+      break;
+    }
+    case vmx::SerialBacking::device:
+      device.backing = device_backing<vim::VirtualSerialPortDeviceBackingInfo>(port.target);
+      break;
+    case vmx::SerialBacking::print:
+      device.backing = model::share(vim::VirtualSerialPortThinPrintBackingInfo{});
+      break;
+  }
+  device.deviceInfo = description(label(port), port.target);
+  device.connectable = connectable(key, port.start_connected, true, served);
+  device.yieldOnPoll = port.yield_on_poll;
+  append(std::move(device));
+}
+
+void DeviceList::add(const vmx::Floppy& floppy) {
+  vim::VirtualFloppy device;
+  const int key = device_key(floppy);
+  place(device, key, keys::sio, floppy.number);
+  if (floppy.backing == vmx::FloppyBacking::image) {
+    vim::VirtualFloppyImageBackingInfo backing;
+    set_file(backing, floppy.file);
+    device.backing = model::share(std::move(backing));
+  } else if (floppy.backing == vmx::FloppyBacking::host) {
+    device.backing = device_backing<vim::VirtualFloppyDeviceBackingInfo>(floppy.file);
+  } else {
+    device.backing = device_backing<vim::VirtualFloppyRemoteDeviceBackingInfo>("");
+  }
+  device.deviceInfo = description(label(floppy), floppy.file.empty() ? "Remote" : floppy.file);
+  device.connectable = connectable(key, floppy.start_connected, true, false);
+  append(std::move(device));
+}
+
+}  // namespace
+
+model::List<vim::VirtualDevice> devices(const vmx::MachineConfig& config,
+                                        const ConfigContext& context, const DeviceState& state,
+                                        bool powered_on) {
+  return DeviceList(config, context, state, powered_on).build();
+}
+
+std::vector<vmx::Disk> disks_in_boot_order(const vmx::MachineConfig& config, bool all) {
+  const std::string order = vmx::find_extra(config, disk_boot_order_key).value_or("");
+  const auto rank = [&](const vmx::Disk& disk) {
+    return ("," + order + ",").find("," + disk.slot.key() + ",");
+  };
+  std::vector<vmx::Disk> disks = config.disks;
+  std::ranges::stable_sort(disks, {}, rank);
+  if (!all)
+    std::erase_if(disks, [&](const vmx::Disk& disk) { return rank(disk) == std::string::npos; });
+  return disks;
+}
+
+}  // namespace virga::host

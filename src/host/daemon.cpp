@@ -219,8 +219,10 @@ void Daemon::serve() {
   serve_metrics(*host_, *server_);
   const auto port = server_->listen(options_.address, options_.port);
   statistics_->start();
-  std::cout << fmt::format("ready https://{}:{}/ user root password-file {}", options_.address, port,
-                           fs::absolute(password_file_).string())
+  const std::string password_file = fs::absolute(password_file_).string();
+  write_file_atomically(options_.state / "endpoint",
+                        fmt::format("{}\n{}\n{}\n", options_.address, port, password_file));
+  std::cout << fmt::format("ready https://{}:{}/ user root password-file {}", options_.address, port, password_file)
             << std::endl;
 }
 

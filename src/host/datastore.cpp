@@ -47,16 +47,16 @@ void fill(vim::DatastoreProperties& p, const MoRef& self, const datastore::Datas
   info.timestamp = model::now();
   info.path = files.root().string();
   p.info = model::share(std::move(info));
-  p.summary.datastore = self;
-  p.summary.name = files.name();
-  p.summary.url = files.url();
-  p.summary.capacity = static_cast<std::int64_t>(space.capacity);
-  p.summary.freeSpace = static_cast<std::int64_t>(space.free);
-  p.summary.uncommitted = static_cast<std::int64_t>(uncommitted);
-  p.summary.accessible = true;
-  p.summary.multipleHostAccess = false;
-  p.summary.type = "OTHER";
-  p.summary.maintenanceMode = "normal";
+  p.summary.edit().datastore = self;
+  p.summary.edit().name = files.name();
+  p.summary.edit().url = files.url();
+  p.summary.edit().capacity = static_cast<std::int64_t>(space.capacity);
+  p.summary.edit().freeSpace = static_cast<std::int64_t>(space.free);
+  p.summary.edit().uncommitted = static_cast<std::int64_t>(uncommitted);
+  p.summary.edit().accessible = true;
+  p.summary.edit().multipleHostAccess = false;
+  p.summary.edit().type = "OTHER";
+  p.summary.edit().maintenanceMode = "normal";
 }
 
 void record(Host& host, const datastore::Datastore& files) {
@@ -78,7 +78,7 @@ void check_name(const Host& host, const std::string& name) {
 Datastore::Datastore(Host& host, MoRef self, std::shared_ptr<const datastore::Datastore> files)
     : Entity(host, self, [&] {
         auto properties = entity_properties<Properties>(files->name(), names::datastore_folder);
-        properties.capability = capability();
+        properties.capability = model::share(capability());
         properties.host.push_back(mount(*files));
         properties.browser = {"HostDatastoreBrowser", "browser-" + self.value};
         fill(properties, self, *files, files->space(), 0);

@@ -10,7 +10,7 @@ namespace virga::host {
 HostDatastoreSystem::HostDatastoreSystem(Host& host)
     : Implements(host.kernel.inventory, names::datastore_system, [] {
         Properties properties;
-        properties.capabilities.localDatastoreSupported = true;
+        properties.capabilities.edit().localDatastoreSupported = true;
         return properties;
       }()), host_(host) {
   set_guard(names::host_system);

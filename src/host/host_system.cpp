@@ -118,20 +118,20 @@ vim::HostConfigInfo config(const Host& host) {
 HostSystem::HostSystem(Host& host)
     : Entity(host, names::host_system, [&] {
         auto properties = entity_properties<Properties>(host.identity.name, names::compute_resource);
-        properties.runtime.connectionState = vim::HostSystemConnectionState::connected;
-        properties.runtime.powerState = vim::HostSystemPowerState::poweredOn;
-        properties.runtime.bootTime =
+        properties.runtime.edit().connectionState = vim::HostSystemConnectionState::connected;
+        properties.runtime.edit().powerState = vim::HostSystemPowerState::poweredOn;
+        properties.runtime.edit().bootTime =
             std::chrono::time_point_cast<model::Time::duration>(host.facts.boot_time);
         properties.hardware = model::share(hardware(host));
         properties.capability = model::share(capability(host));
-        properties.configManager = managers();
+        properties.configManager = model::share(managers());
         properties.config = model::share(config(host));
         properties.datastoreBrowser = {"HostDatastoreBrowser", "ha-host-datastorebrowser"};
-        properties.summary.host = names::host_system;
-        properties.summary.hardware = model::share(hardware_summary(host));
-        properties.summary.config.name = host.identity.name;
-        properties.summary.config.product = model::share(about(host));
-        properties.summary.overallStatus = vim::ManagedEntityStatus::green;
+        properties.summary.edit().host = names::host_system;
+        properties.summary.edit().hardware = model::share(hardware_summary(host));
+        properties.summary.edit().config.name = host.identity.name;
+        properties.summary.edit().config.product = model::share(about(host));
+        properties.summary.edit().overallStatus = vim::ManagedEntityStatus::green;
         return properties;
       }()) {
   set_maintenance_mode(host.kernel.database->get(kTable, kMaintenance).has_value());
@@ -139,8 +139,8 @@ HostSystem::HostSystem(Host& host)
 
 void HostSystem::set_maintenance_mode(bool on) {
   update([&](Properties& p) {
-    p.runtime.inMaintenanceMode = on;
-    p.summary.runtime = model::share(vim::HostRuntimeInfo(p.runtime));
+    p.runtime.edit().inMaintenanceMode = on;
+    p.summary.edit().runtime = model::share(vim::HostRuntimeInfo(p.runtime));
   });
 }
 
@@ -153,20 +153,20 @@ void HostSystem::set_network(const vim::HostNetworkInfo& network) {
 void HostSystem::set_usage(std::int32_t cpu_mhz, std::int32_t memory_mib) {
   const auto up = std::chrono::system_clock::now() - host().facts.boot_time;
   update([&](Properties& p) {
-    auto& stats = p.summary.quickStats;
+    auto& stats = p.summary.edit().quickStats;
     stats.overallCpuUsage = cpu_mhz;
     stats.overallMemoryUsage = memory_mib;
     stats.uptime = static_cast<std::int32_t>(std::chrono::duration_cast<std::chrono::seconds>(up).count());
   });
 }
 
-Async<vim::HostConnectInfo> HostSystem::QueryHostConnectionInfo(
+Async<model::Ptr<vim::HostConnectInfo>> HostSystem::QueryHostConnectionInfo(
     model::Call&, const vim::QueryHostConnectionInfoRequestType&) {
   vim::HostConnectInfo info;
-  info.host = properties().summary;
+  info.host = *properties().summary;
   for (const auto& [ref, vm] : host().virtual_machines)
     info.vm.push_back(vim::VirtualMachineSummary(vm->properties().summary));
-  co_return info;
+  co_return model::share(std::move(info));
 }
 
 Async<MoRef> HostSystem::EnterMaintenanceMode_Task(model::Call& call,
@@ -175,7 +175,7 @@ Async<MoRef> HostSystem::EnterMaintenanceMode_Task(model::Call& call,
   co_return host().kernel.tasks.run(
       call, {"EnterMaintenanceMode_Task", "HostSystem.enterMaintenanceMode", self(), properties().name},
       [this, user](kernel::TaskHandle&) -> Async<Any> {
-        if (properties().runtime.inMaintenanceMode)
+        if (properties().runtime->inMaintenanceMode)
           throw kernel::invalid_state("The host is in maintenance mode already.");
         // On one host there is nowhere to move guests to: the user shuts them down first.
         for (const auto& [ref, vm] : host().virtual_machines)
@@ -195,7 +195,7 @@ Async<MoRef> HostSystem::ExitMaintenanceMode_Task(model::Call& call,
   co_return host().kernel.tasks.run(
       call, {"ExitMaintenanceMode_Task", "HostSystem.exitMaintenanceMode", self(), properties().name},
       [this, user](kernel::TaskHandle&) -> Async<Any> {
-        if (!properties().runtime.inMaintenanceMode)
+        if (!properties().runtime->inMaintenanceMode)
           throw kernel::invalid_state("The host is not in maintenance mode.");
         host().kernel.database->erase(kTable, kMaintenance);
         set_maintenance_mode(false);

@@ -13,7 +13,7 @@ class HostSystem final : public Entity<vim::HostSystem> {
   void set_network(const vim::HostNetworkInfo& network);
   void set_usage(std::int32_t cpu_mhz, std::int32_t memory_mib);
 
-  Async<vim::HostConnectInfo> QueryHostConnectionInfo(
+  Async<model::Ptr<vim::HostConnectInfo>> QueryHostConnectionInfo(
       model::Call&, const vim::QueryHostConnectionInfoRequestType&) override;
   Async<MoRef> EnterMaintenanceMode_Task(model::Call&,
                                          const vim::EnterMaintenanceModeRequestType&) override;

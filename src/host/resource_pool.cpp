@@ -33,16 +33,18 @@ ResourcePool::ResourcePool(Host& host)
         properties.owner = names::compute_resource;
         const auto mhz = static_cast<std::int64_t>(host.facts.cpu.cores * host.facts.cpu.mhz);
         const auto bytes = static_cast<std::int64_t>(host.facts.memory_bytes);
-        properties.config.entity = names::resource_pool;
-        properties.config.cpuAllocation = whole(mhz);
-        properties.config.memoryAllocation = whole(bytes >> 20);
-        properties.runtime.cpu = unused(mhz);
-        properties.runtime.memory = unused(bytes);
-        properties.runtime.overallStatus = vim::ManagedEntityStatus::green;
+        auto& config = properties.config.edit();
+        config.entity = names::resource_pool;
+        config.cpuAllocation = whole(mhz);
+        config.memoryAllocation = whole(bytes >> 20);
+        auto& runtime = properties.runtime.edit();
+        runtime.cpu = unused(mhz);
+        runtime.memory = unused(bytes);
+        runtime.overallStatus = vim::ManagedEntityStatus::green;
         vim::ResourcePoolSummary summary;
         summary.name = properties.name;
-        summary.config = properties.config;
-        summary.runtime = properties.runtime;
+        summary.config = config;
+        summary.runtime = runtime;
         properties.summary = model::share(std::move(summary));
         return properties;
       }()) {}

@@ -54,11 +54,11 @@ ServiceInstance::ServiceInstance(Host& host)
     : Implements(host.kernel.inventory, names::service_instance, [&] {
         Properties properties;
         properties.serverClock = model::now();
-        properties.content = content(host);
+        properties.content = model::share(content(host));
         return properties;
       }()) {}
 
-Async<vim::ServiceContent> ServiceInstance::RetrieveServiceContent(
+Async<model::Ptr<vim::ServiceContent>> ServiceInstance::RetrieveServiceContent(
     model::Call&, const vim::RetrieveServiceContentRequestType&) {
   co_return properties().content;
 }

@@ -10,7 +10,7 @@ class ServiceInstance final : public kernel::Implements<vim::ServiceInstance> {
  public:
   explicit ServiceInstance(Host& host);
 
-  Async<vim::ServiceContent> RetrieveServiceContent(
+  Async<model::Ptr<vim::ServiceContent>> RetrieveServiceContent(
       model::Call&, const vim::RetrieveServiceContentRequestType&) override;
   Async<model::Time> CurrentTime(model::Call&, const vim::CurrentTimeRequestType&) override;
 };

@@ -117,12 +117,12 @@ Async<void> Statistics::sample_guest(std::shared_ptr<VirtualMachine> vm) {
   const auto resident = static_cast<std::int64_t>(now.resident_bytes);
   const auto& config = vm->config();
 
-  vim::VirtualMachineQuickStats stats = vm->properties().summary.quickStats;
+  vim::VirtualMachineQuickStats stats = vm->properties().summary->quickStats;
   stats.overallCpuUsage = stats.overallCpuDemand = static_cast<std::int32_t>(mhz);
   stats.hostMemoryUsage = static_cast<std::int32_t>(resident >> 20);
   stats.guestMemoryUsage = std::min<std::int32_t>(static_cast<std::int32_t>(resident >> 20),
                                                   static_cast<std::int32_t>(config.memory_mib));
-  const auto boot = vm->properties().runtime.bootTime;
+  const auto boot = vm->properties().runtime->bootTime;
   if (boot)
     stats.uptimeSeconds = static_cast<std::int32_t>(
         std::chrono::duration_cast<std::chrono::seconds>(model::now() - *boot).count());

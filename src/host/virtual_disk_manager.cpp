@@ -144,7 +144,7 @@ Async<void> VirtualDiskManager::SetVirtualDiskUuid(model::Call& call,
   co_await offload(host_.kernel.workers, [=] { datastore::set_disk_uuid(disk, uuid); });
 }
 
-Async<vim::HostDiskDimensionsChs> VirtualDiskManager::QueryVirtualDiskGeometry(
+Async<model::Ptr<vim::HostDiskDimensionsChs>> VirtualDiskManager::QueryVirtualDiskGeometry(
     model::Call& call, const vim::QueryVirtualDiskGeometryRequestType& r) {
   const auto disk = place(call, r.name);
   const auto info = co_await offload(host_.kernel.workers, [=] { return datastore::query_disk(disk); });
@@ -152,7 +152,7 @@ Async<vim::HostDiskDimensionsChs> VirtualDiskManager::QueryVirtualDiskGeometry(
   geometry.cylinder = static_cast<std::int64_t>(info.geometry.cylinders);
   geometry.head = static_cast<std::int32_t>(info.geometry.heads);
   geometry.sector = static_cast<std::int32_t>(info.geometry.sectors);
-  co_return geometry;
+  co_return model::share(std::move(geometry));
 }
 
 }  // namespace virga::host

@@ -28,7 +28,7 @@ class VirtualDiskManager final : public kernel::Implements<vim::VirtualDiskManag
   Async<std::string> QueryVirtualDiskUuid(model::Call&,
                                           const vim::QueryVirtualDiskUuidRequestType&) override;
   Async<void> SetVirtualDiskUuid(model::Call&, const vim::SetVirtualDiskUuidRequestType&) override;
-  Async<vim::HostDiskDimensionsChs> QueryVirtualDiskGeometry(
+  Async<model::Ptr<vim::HostDiskDimensionsChs>> QueryVirtualDiskGeometry(
       model::Call&, const vim::QueryVirtualDiskGeometryRequestType&) override;
 
  private:

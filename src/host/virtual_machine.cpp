@@ -34,27 +34,27 @@ VirtualMachine::VirtualMachine(Host& host, MoRef self, datastore::Location confi
     : Entity(host, std::move(self), [&] {
         auto properties = entity_properties<Properties>(
             vmx::DatastorePath::parse(config_file.display()).stem(), names::vm_folder);
-        properties.capability = capability();
+        properties.capability = model::share(capability());
         properties.environmentBrowser = names::environment_browser;
         properties.resourcePool = names::resource_pool;
-        properties.runtime.host = names::host_system;
-        properties.runtime.connectionState = vim::VirtualMachineConnectionState::connected;
-        properties.runtime.powerState = vim::VirtualMachinePowerState::poweredOff;
-        properties.runtime.faultToleranceState = vim::VirtualMachineFaultToleranceState::notConfigured;
-        properties.runtime.recordReplayState = vim::VirtualMachineRecordReplayState::inactive;
+        properties.runtime.edit().host = names::host_system;
+        properties.runtime.edit().connectionState = vim::VirtualMachineConnectionState::connected;
+        properties.runtime.edit().powerState = vim::VirtualMachinePowerState::poweredOff;
+        properties.runtime.edit().faultToleranceState = vim::VirtualMachineFaultToleranceState::notConfigured;
+        properties.runtime.edit().recordReplayState = vim::VirtualMachineRecordReplayState::inactive;
         properties.guestHeartbeatStatus = vim::ManagedEntityStatus::gray;
-        properties.summary.overallStatus = vim::ManagedEntityStatus::green;
-        properties.summary.quickStats.guestHeartbeatStatus = vim::ManagedEntityStatus::gray;
-        properties.summary.config.name = properties.name;
-        properties.summary.config.vmPathName = config_file.display();
+        properties.summary.edit().overallStatus = vim::ManagedEntityStatus::green;
+        properties.summary.edit().quickStats.guestHeartbeatStatus = vim::ManagedEntityStatus::gray;
+        properties.summary.edit().config.name = properties.name;
+        properties.summary.edit().config.vmPathName = config_file.display();
         return properties;
       }()),
       config_file_(std::move(config_file)),
       file_(std::move(file)),
       run_ended_(host.kernel.executor) {
   update([&](Properties& p) {
-    p.summary.vm = this->self();
-    p.summary.runtime = p.runtime;
+    p.summary.edit().vm = this->self();
+    p.summary.edit().runtime = *p.runtime;
   });
 }
 
@@ -85,9 +85,9 @@ Async<void> VirtualMachine::load() {
 
 void VirtualMachine::mark_invalid(const std::string& reason) {
   update([&](Properties& p) {
-    p.runtime.connectionState = vim::VirtualMachineConnectionState::invalid;
-    p.summary.runtime = p.runtime;
-    p.overallStatus = p.summary.overallStatus = vim::ManagedEntityStatus::red;
+    p.runtime.edit().connectionState = vim::VirtualMachineConnectionState::invalid;
+    p.summary.edit().runtime = *p.runtime;
+    p.overallStatus = p.summary.edit().overallStatus = vim::ManagedEntityStatus::red;
     vim::VmDisconnectedEvent issue;
     issue.fullFormattedMessage = reason;
     issue.createdTime = model::now();
@@ -165,7 +165,7 @@ void VirtualMachine::publish_config() {
   update([&](Properties& p) {
     p.name = display_name();
     p.config = info;
-    p.summary.config = summary;
+    p.summary.edit().config = summary;
     p.layoutEx = layout;
     p.datastore = datastores;
     p.network = networks;
@@ -238,13 +238,13 @@ Async<Any> VirtualMachine::exclusively(std::shared_ptr<VirtualMachine> self, Wor
     std::optional<MoRef>& task;
     ~Reset() { task.reset(); }
   } reset{self->current_task_};
-  self->current_task_ = handle.ref();
+  self->current_task_ = handle.task();
   Any result = co_await work(handle);
   co_return result;
 }
 
 void VirtualMachine::require_accessible() const {
-  if (properties().runtime.connectionState == vim::VirtualMachineConnectionState::connected) return;
+  if (properties().runtime->connectionState == vim::VirtualMachineConnectionState::connected) return;
   throw kernel::invalid_state(fmt::format("{} is not accessible: {} cannot be read.",
                                           properties().name, config_file_.display()));
 }
@@ -257,14 +257,14 @@ void VirtualMachine::refuse_power_state(vim::VirtualMachinePowerState wanted) co
   };
   vim::InvalidPowerState detail;
   detail.requestedState = wanted;
-  detail.existingState = properties().runtime.powerState;
+  detail.existingState = properties().runtime->powerState;
   throw kernel::Fault(std::move(detail),
                       fmt::format("{} is {}; this needs it {}.", properties().name,
-                                  word(properties().runtime.powerState), word(wanted)));
+                                  word(properties().runtime->powerState), word(wanted)));
 }
 
 void VirtualMachine::require_power_state(vim::VirtualMachinePowerState wanted) const {
-  if (properties().runtime.powerState != wanted) refuse_power_state(wanted);
+  if (properties().runtime->powerState != wanted) refuse_power_state(wanted);
 }
 
 // --- Configuration ----------------------------------------------------------------------------
@@ -280,9 +280,9 @@ Async<void> VirtualMachine::Reload(model::Call&, const vim::ReloadRequestType&) 
   file_ = vmx::VmxFile::parse(text, place.display());
   co_await load();
   update([](Properties& p) {
-    p.runtime.connectionState = vim::VirtualMachineConnectionState::connected;
-    p.summary.runtime = p.runtime;
-    p.overallStatus = p.summary.overallStatus = vim::ManagedEntityStatus::green;
+    p.runtime.edit().connectionState = vim::VirtualMachineConnectionState::connected;
+    p.summary.edit().runtime = *p.runtime;
+    p.overallStatus = p.summary.edit().overallStatus = vim::ManagedEntityStatus::green;
     p.configIssue.clear();
   });
 }
@@ -466,7 +466,7 @@ Async<void> VirtualMachine::change_live(const hypervisor::MachineSpec& spec, int
 }
 
 void VirtualMachine::set_quick_stats(const vim::VirtualMachineQuickStats& stats) {
-  update([&](Properties& p) { p.summary.quickStats = stats; });
+  update([&](Properties& p) { p.summary.edit().quickStats = stats; });
 }
 
 }  // namespace virga::host

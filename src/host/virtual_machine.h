@@ -33,7 +33,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // nullptr while nothing of it runs.
   hypervisor::Machine* machine() const { return machine_.get(); }
   bool powered_on() const {
-    return properties().runtime.powerState == vim::VirtualMachinePowerState::poweredOn;
+    return properties().runtime->powerState == vim::VirtualMachinePowerState::poweredOn;
   }
   // Returns when a run has ended, or after `timeout`.
   Async<void> wait_for_end(std::chrono::steady_clock::duration timeout) {
@@ -57,9 +57,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> AnswerVM(model::Call&, const vim::AnswerVMRequestType&) override;
   Async<void> UnregisterVM(model::Call&, const vim::UnregisterVMRequestType&) override;
   Async<void> TerminateVM(model::Call&, const vim::TerminateVMRequestType&) override;
-  Async<vim::VirtualMachineMksTicket> AcquireMksTicket(
+  Async<model::Ptr<vim::VirtualMachineMksTicket>> AcquireMksTicket(
       model::Call&, const vim::AcquireMksTicketRequestType&) override;
-  Async<vim::VirtualMachineTicket> AcquireTicket(model::Call&,
+  Async<model::Ptr<vim::VirtualMachineTicket>> AcquireTicket(model::Call&,
                                                  const vim::AcquireTicketRequestType&) override;
   Async<MoRef> CreateScreenshot_Task(model::Call&,
                                      const vim::CreateScreenshotRequestType&) override;

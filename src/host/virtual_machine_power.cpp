@@ -32,7 +32,7 @@ std::string absolute(const datastore::Location& place) {
 // --- Power on ---------------------------------------------------------------------------------
 
 Async<MoRef> VirtualMachine::PowerOnVM_Task(model::Call& call, const vim::PowerOnVMRequestType& r) {
-  if (r.host && *r.host != *properties().runtime.host) throw kernel::managed_object_not_found(*r.host);
+  if (r.host && *r.host != *properties().runtime->host) throw kernel::managed_object_not_found(*r.host);
   const std::string user = kernel::context(call).user();
   co_return run_task(call, "PowerOnVM_Task", "VirtualMachine.powerOn",
                      [this, user](kernel::TaskHandle& handle) -> Async<Any> {
@@ -45,7 +45,7 @@ Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handl
   require_accessible();
   if (powered_on()) refuse_power_state(vim::VirtualMachinePowerState::poweredOn);
   if (config_.is_template) throw kernel::not_supported("Powering on the template " + properties().name);
-  if (host().host_system->properties().runtime.inMaintenanceMode)
+  if (host().host_system->properties().runtime->inMaintenanceMode)
     throw kernel::invalid_state("The host is in maintenance mode.");
   post(vim::VmStartingEvent{}, fmt::format("{} on host {} in ha-datacenter is starting",
                                            properties().name, host().identity.name), user);
@@ -149,11 +149,11 @@ void VirtualMachine::follow(std::unique_ptr<hypervisor::Machine> machine) {
   machine_ = std::move(machine);
   const auto run = ++run_;
   update([&](Properties& p) {
-    p.runtime.bootTime = model::now();
-    p.runtime.suspendTime.reset();
-    p.runtime.maxCpuUsage = static_cast<std::int32_t>(config_.cpus * host().facts.cpu.mhz);
-    p.runtime.maxMemoryUsage = static_cast<std::int32_t>(config_.memory_mib);
-    p.runtime.device.clear();
+    p.runtime.edit().bootTime = model::now();
+    p.runtime.edit().suspendTime.reset();
+    p.runtime.edit().maxCpuUsage = static_cast<std::int32_t>(config_.cpus * host().facts.cpu.mhz);
+    p.runtime.edit().maxMemoryUsage = static_cast<std::int32_t>(config_.memory_mib);
+    p.runtime.edit().device.clear();
   });
   set_power_state(vim::VirtualMachinePowerState::poweredOn);
   device_state_ = {};
@@ -192,15 +192,15 @@ void VirtualMachine::handle(const hypervisor::MachineEvent& event) {
 
 void VirtualMachine::set_power_state(vim::VirtualMachinePowerState state) {
   update([&](Properties& p) {
-    p.runtime.powerState = state;
-    if (state != vim::VirtualMachinePowerState::poweredOn) p.runtime.bootTime.reset();
-    p.runtime.suspendTime.reset();
-    if (state == vim::VirtualMachinePowerState::suspended) p.runtime.suspendTime = model::now();
-    p.runtime.cleanPowerOff = config_.clean_shutdown;
-    p.summary.runtime = p.runtime;
+    p.runtime.edit().powerState = state;
+    if (state != vim::VirtualMachinePowerState::poweredOn) p.runtime.edit().bootTime.reset();
+    p.runtime.edit().suspendTime.reset();
+    if (state == vim::VirtualMachinePowerState::suspended) p.runtime.edit().suspendTime = model::now();
+    p.runtime.edit().cleanPowerOff = config_.clean_shutdown;
+    p.summary.edit().runtime = *p.runtime;
     if (state != vim::VirtualMachinePowerState::poweredOn) {
-      p.summary.quickStats = {};
-      p.summary.quickStats.guestHeartbeatStatus = vim::ManagedEntityStatus::gray;
+      p.summary.edit().quickStats = {};
+      p.summary.edit().quickStats.guestHeartbeatStatus = vim::ManagedEntityStatus::gray;
     }
   });
   set_guest({});
@@ -276,7 +276,7 @@ hypervisor::Machine& VirtualMachine::running_machine() const {
 Async<MoRef> VirtualMachine::PowerOffVM_Task(model::Call& call, const vim::PowerOffVMRequestType&) {
   co_return run_task(call, "PowerOffVM_Task", "VirtualMachine.powerOff",
                      [this](kernel::TaskHandle&) -> Async<Any> {
-                       if (properties().runtime.powerState == vim::VirtualMachinePowerState::suspended) {
+                       if (properties().runtime->powerState == vim::VirtualMachinePowerState::suspended) {
                          co_await discard_suspended_state();
                        } else {
                          co_await running_machine().power_off();
@@ -450,7 +450,7 @@ void VirtualMachine::set_guest(const hypervisor::GuestInfo& info) {
   update([&](Properties& p) {
     p.guest = guest;
     p.guestHeartbeatStatus = heartbeat;
-    p.summary.quickStats.guestHeartbeatStatus = heartbeat;
+    p.summary.edit().quickStats.guestHeartbeatStatus = heartbeat;
     vim::VirtualMachineGuestSummary summary;
     summary.guestId = guest->guestId;
     summary.guestFullName = guest->guestFullName;
@@ -461,7 +461,7 @@ void VirtualMachine::set_guest(const hypervisor::GuestInfo& info) {
     summary.hostName = guest->hostName;
     summary.ipAddress = guest->ipAddress;
     summary.hwVersion = guest->hwVersion;
-    p.summary.guest = model::share(std::move(summary));
+    p.summary.edit().guest = model::share(std::move(summary));
   });
 }
 
@@ -479,7 +479,7 @@ Async<void> VirtualMachine::watch_guest() {
 
 // --- Consoles ---------------------------------------------------------------------------------
 
-Async<vim::VirtualMachineTicket> VirtualMachine::AcquireTicket(
+Async<model::Ptr<vim::VirtualMachineTicket>> VirtualMachine::AcquireTicket(
     model::Call& c, const vim::AcquireTicketRequestType& r) {
   const auto& call = kernel::context(c);
   host().kernel.authorization.check(host().kernel.inventory, call.user(), *this,
@@ -495,10 +495,10 @@ Async<vim::VirtualMachineTicket> VirtualMachine::AcquireTicket(
   ticket.port = issued.port;
   ticket.sslThumbprint = issued.thumbprint;
   ticket.url = issued.url;
-  co_return ticket;
+  co_return model::share(std::move(ticket));
 }
 
-Async<vim::VirtualMachineMksTicket> VirtualMachine::AcquireMksTicket(
+Async<model::Ptr<vim::VirtualMachineMksTicket>> VirtualMachine::AcquireMksTicket(
     model::Call& c, const vim::AcquireMksTicketRequestType&) {
   running_machine();
   const ConsoleTicket issued = host().consoles->issue(self(), kernel::context(c));
@@ -508,7 +508,7 @@ Async<vim::VirtualMachineMksTicket> VirtualMachine::AcquireMksTicket(
   ticket.host = issued.host;
   ticket.port = issued.port;
   ticket.sslThumbprint = issued.thumbprint;
-  co_return ticket;
+  co_return model::share(std::move(ticket));
 }
 
 Async<MoRef> VirtualMachine::CreateScreenshot_Task(model::Call& call,

@@ -37,7 +37,7 @@ struct ConfigContext {
 };
 
 // The file a .vmx means by `file`: beside the .vmx, or absolute as "/vmfs/volumes/NAME/…" and
-// "[NAME] …" say.
+// "[NAME] …" say. Throws Fault: InvalidDatastorePath for one that lies in no datastore.
 vmx::DatastorePath resolve_file(const ConfigContext& context, const std::string& file);
 
 // --- To the API --------------------------------------------------------------------------------
@@ -52,7 +52,8 @@ vim::VirtualMachineConfigInfo config_info(const vmx::MachineConfig& config,
                                           const DeviceState& state, bool powered_on);
 vim::VirtualMachineConfigSummary config_summary(const vmx::MachineConfig& config,
                                                 const ConfigContext& context);
-// The files the VM consists of, by the configuration; sizes are 0 (the host fills them in).
+// The files the VM consists of, by the configuration; sizes and timestamp are for the host to fill
+// in.
 vim::VirtualMachineFileLayoutEx file_layout(const vmx::MachineConfig& config,
                                             const ConfigContext& context);
 
@@ -94,9 +95,10 @@ ConfigPlan plan_change(const vmx::MachineConfig& present, const vim::VirtualMach
 // --- To the hypervisor -------------------------------------------------------------------------
 
 // Disks and media as paths of this machine. `id`: the machine's stable key. Taps are left empty, for
-// the host to fill in. Throws Fault naming a device this hypervisor cannot give.
+// the host to fill in. What `connections` does not name is connected as it is at power on. Throws
+// Fault naming a device this hypervisor cannot give.
 hypervisor::MachineSpec machine_spec(const vmx::MachineConfig& config, const ConfigContext& context,
-                                     const std::string& id);
+                                     const std::string& id, const DeviceState& connections = {});
 
 // The keys by which API, hypervisor and host name a device, as vSphere numbers them.
 int device_key(const vmx::Controller& controller);

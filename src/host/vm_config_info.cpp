@@ -3,7 +3,6 @@
 
 #include "host/vm_config_devices.h"
 #include "host/vm_config_words.h"
-#include "model/clock.h"
 
 namespace virga::host {
 namespace {

@@ -110,7 +110,7 @@ bool selects(const Inventory& inventory, const vim::EventFilterSpec& filter,
 EventManager::EventManager(Kernel& kernel, MoRef self)
     : Implements(kernel.inventory, std::move(self), [&] {
         Properties properties;
-        properties.description = describe_events();
+        properties.description = model::share(describe_events());
         properties.latestEvent = kernel.events->latest();
         properties.maxCollector = kMaxCollectors;
         return properties;

@@ -67,7 +67,7 @@ void PerformanceManager::check_readable(model::Call& call, const MoRef& entity) 
   kernel_.authorization.check(kernel_.inventory, context(call).user(), *object, "System.Read");
 }
 
-Async<vim::PerfProviderSummary> PerformanceManager::QueryPerfProviderSummary(
+Async<model::Ptr<vim::PerfProviderSummary>> PerformanceManager::QueryPerfProviderSummary(
     model::Call& call, const vim::QueryPerfProviderSummaryRequestType& r) {
   check_readable(call, r.entity);
   vim::PerfProviderSummary summary;
@@ -75,7 +75,7 @@ Async<vim::PerfProviderSummary> PerformanceManager::QueryPerfProviderSummary(
   summary.currentSupported = samples_.contains(r.entity.value);
   summary.summarySupported = false;
   if (summary.currentSupported) summary.refreshRate = kSampleSeconds;
-  co_return summary;
+  co_return model::share(std::move(summary));
 }
 
 Async<model::List<vim::PerfMetricId>> PerformanceManager::QueryAvailablePerfMetric(
@@ -189,7 +189,7 @@ Async<model::List<vim::PerfEntityMetricBase>> PerformanceManager::QueryPerf(
   co_return answer;
 }
 
-Async<vim::PerfCompositeMetric> PerformanceManager::QueryPerfComposite(
+Async<model::Ptr<vim::PerfCompositeMetric>> PerformanceManager::QueryPerfComposite(
     model::Call& call, const vim::QueryPerfCompositeRequestType& r) {
   check_readable(call, r.querySpec.entity);
   vim::PerfCompositeMetric answer;
@@ -203,7 +203,7 @@ Async<vim::PerfCompositeMetric> PerformanceManager::QueryPerfComposite(
       answer.childEntity.push_back(query(of_vm));
     }
   }
-  co_return answer;
+  co_return model::share(std::move(answer));
 }
 
 }  // namespace virga::kernel

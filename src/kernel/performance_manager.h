@@ -31,7 +31,7 @@ class PerformanceManager final : public Implements<vim::PerformanceManager> {
   // entities that are no more.
   void record(const MoRef& entity, model::Time at, Sample sample);
 
-  Async<vim::PerfProviderSummary> QueryPerfProviderSummary(
+  Async<model::Ptr<vim::PerfProviderSummary>> QueryPerfProviderSummary(
       model::Call&, const vim::QueryPerfProviderSummaryRequestType&) override;
   Async<model::List<vim::PerfMetricId>> QueryAvailablePerfMetric(
       model::Call&, const vim::QueryAvailablePerfMetricRequestType&) override;
@@ -41,7 +41,7 @@ class PerformanceManager final : public Implements<vim::PerformanceManager> {
       model::Call&, const vim::QueryPerfCounterByLevelRequestType&) override;
   Async<model::List<vim::PerfEntityMetricBase>> QueryPerf(
       model::Call&, const vim::QueryPerfRequestType&) override;
-  Async<vim::PerfCompositeMetric> QueryPerfComposite(
+  Async<model::Ptr<vim::PerfCompositeMetric>> QueryPerfComposite(
       model::Call&, const vim::QueryPerfCompositeRequestType&) override;
 
  private:

@@ -191,11 +191,12 @@ void SdkService::serve(wire::HttpServer& server) {
                [this](wire::Request& request) { return json(request); });
   server.route("/sdk/vimServiceVersions.xml", {"GET"},
                document("text/xml; charset=utf-8", versions_document()));
-  for (const auto& [name, text] : vim::service_documents())
-    server.route("/sdk/" + std::string(name), {"GET"},
-                 document("text/xml; charset=utf-8", std::string(text)));
+  for (const char* name : {"vimService.wsdl", "vim.wsdl", "core-types.xsd", "vim-types.xsd",
+                           "vim-messagetypes.xsd"})
+    server.route(std::string("/sdk/") + name, {"GET"},
+                 document("text/xml; charset=utf-8", std::string(vim::document(name))));
   server.route("/api/openapi.json", {"GET"},
-               document("application/json", std::string(vim::openapi_document())));
+               document("application/json", std::string(vim::document("openapi.json"))));
 }
 
 }  // namespace virga::kernel

@@ -63,7 +63,7 @@ void SessionManager::list_sessions() {
   });
 }
 
-vim::UserSession SessionManager::open(Call& call, const std::string& user,
+model::Ptr<vim::UserSession> SessionManager::open(Call& call, const std::string& user,
                                       const std::string& locale) {
   const auto account = kernel_.accounts->find(user);
   const auto session = kernel_.sessions.create(user, account ? account->description : "",
@@ -79,10 +79,10 @@ vim::UserSession SessionManager::open(Call& call, const std::string& user,
   kernel_.events->post(std::move(event),
                        fmt::format("User {}@{} logged in as {}", user, call.peer_address,
                                    call.user_agent), user);
-  return describe(*session);
+  return model::share(describe(*session));
 }
 
-Async<vim::UserSession> SessionManager::Login(model::Call& c, const vim::LoginRequestType& r) {
+Async<model::Ptr<vim::UserSession>> SessionManager::Login(model::Call& c, const vim::LoginRequestType& r) {
   Call& call = context(c);
   if (call.session)
     throw invalid_state(fmt::format("The session of {} is logged in already.", call.user()));
@@ -155,7 +155,7 @@ Async<std::string> SessionManager::AcquireCloneTicket(model::Call& c,
   co_return kernel_.sessions.issue_clone_ticket(context(c).session);
 }
 
-Async<vim::UserSession> SessionManager::CloneSession(model::Call& c,
+Async<model::Ptr<vim::UserSession>> SessionManager::CloneSession(model::Call& c,
                                                      const vim::CloneSessionRequestType& r) {
   const SessionPtr source = kernel_.sessions.redeem_clone_ticket(r.cloneTicket);
   if (!source)
@@ -169,7 +169,7 @@ Async<void> SessionManager::UpdateServiceMessage(model::Call&,
   co_return;
 }
 
-Async<vim::SessionManagerGenericServiceTicket> SessionManager::AcquireGenericServiceTicket(
+Async<model::Ptr<vim::SessionManagerGenericServiceTicket>> SessionManager::AcquireGenericServiceTicket(
     model::Call& c, const vim::AcquireGenericServiceTicketRequestType& r) {
   Call& call = context(c);
   if (!call.session) throw not_authenticated(self(), "System.View");
@@ -194,7 +194,7 @@ Async<vim::SessionManagerGenericServiceTicket> SessionManager::AcquireGenericSer
   ticket.hostName = call.local_address;
   ticket.ticketType = "HttpServiceTicket";
   tickets_[ticket.id] = {call.user(), method, path, now + kTicketLife};
-  co_return ticket;
+  co_return model::share(std::move(ticket));
 }
 
 std::optional<std::string> SessionManager::redeem_ticket(const std::string& ticket,

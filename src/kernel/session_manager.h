@@ -12,17 +12,17 @@ class SessionManager final : public Implements<vim::SessionManager> {
 
   DataPtr snapshot_for(const Session* session) const override;
 
-  Async<vim::UserSession> Login(model::Call&, const vim::LoginRequestType&) override;
+  Async<model::Ptr<vim::UserSession>> Login(model::Call&, const vim::LoginRequestType&) override;
   Async<void> Logout(model::Call&, const vim::LogoutRequestType&) override;
   Async<void> TerminateSession(model::Call&, const vim::TerminateSessionRequestType&) override;
   Async<void> SetLocale(model::Call&, const vim::SetLocaleRequestType&) override;
   Async<bool> SessionIsActive(model::Call&, const vim::SessionIsActiveRequestType&) override;
   Async<std::string> AcquireCloneTicket(model::Call&,
                                         const vim::AcquireCloneTicketRequestType&) override;
-  Async<vim::UserSession> CloneSession(model::Call&, const vim::CloneSessionRequestType&) override;
+  Async<model::Ptr<vim::UserSession>> CloneSession(model::Call&, const vim::CloneSessionRequestType&) override;
   Async<void> UpdateServiceMessage(model::Call&,
                                    const vim::UpdateServiceMessageRequestType&) override;
-  Async<vim::SessionManagerGenericServiceTicket> AcquireGenericServiceTicket(
+  Async<model::Ptr<vim::SessionManagerGenericServiceTicket>> AcquireGenericServiceTicket(
       model::Call&, const vim::AcquireGenericServiceTicketRequestType&) override;
 
   // Whether a one-time ticket of AcquireGenericServiceTicket allows this HTTP request; the ticket
@@ -31,7 +31,7 @@ class SessionManager final : public Implements<vim::SessionManager> {
                                            const std::string& path);
 
  private:
-  vim::UserSession open(Call& call, const std::string& user, const std::string& locale);
+  model::Ptr<vim::UserSession> open(Call& call, const std::string& user, const std::string& locale);
   void list_sessions();
 
   struct HttpTicket {

@@ -15,50 +15,53 @@ class Task final : public Implements<vim::Task>, public TaskHandle {
   Task(Inventory& inventory, MoRef self, Properties initial)
       : Implements(inventory, std::move(self), std::move(initial)) {}
 
-  MoRef ref() const override { return self(); }
+  MoRef task() const override { return self(); }
   std::stop_token stop_token() const override { return stop_.get_token(); }
 
   void report(int percent) override {
     percent = std::clamp(percent, 0, 100);
     if (reported_.exchange(percent) == percent) return;
     asio::post(inventory().executor(), [self = shared_from_this(), this, percent] {
-      if (properties().info.state == vim::TaskInfoState::running)
-        update([&](Properties& p) { p.info.progress = percent; });
+      if (properties().info->state == vim::TaskInfoState::running)
+        update([&](Properties& p) { p.info.edit().progress = percent; });
     });
   }
 
   void start() {
     update([](Properties& p) {
-      p.info.state = vim::TaskInfoState::running;
-      p.info.startTime = model::now();
+      auto& info = p.info.edit();
+      info.state = vim::TaskInfoState::running;
+      info.startTime = model::now();
     });
   }
   void succeed(Any result) {
     update([&](Properties& p) {
-      p.info.state = vim::TaskInfoState::success;
-      p.info.result = std::move(result);
-      p.info.progress.reset();
-      p.info.completeTime = model::now();
+      auto& info = p.info.edit();
+      info.state = vim::TaskInfoState::success;
+      info.result = std::move(result);
+      info.progress.reset();
+      info.completeTime = model::now();
     });
   }
   void fail(const Fault& fault) {
     update([&](Properties& p) {
-      p.info.state = vim::TaskInfoState::error;
+      auto& info = p.info.edit();
+      info.state = vim::TaskInfoState::error;
       vim::LocalizedMethodFault error;
       error.fault = model::Ptr<vim::MethodFault>(fault.detail());
       error.localizedMessage = fault.message();
-      p.info.error = model::share(std::move(error));
-      p.info.cancelled = stop_.stop_requested();
-      p.info.completeTime = model::now();
+      info.error = model::share(std::move(error));
+      info.cancelled = stop_.stop_requested();
+      info.completeTime = model::now();
     });
   }
 
   Async<void> CancelTask(model::Call&, const vim::CancelTaskRequestType&) override {
-    if (!properties().info.cancelable)
-      throw not_supported("Cancelling " + properties().info.descriptionId);
+    if (!properties().info->cancelable)
+      throw not_supported("Cancelling " + properties().info->descriptionId);
     require_unfinished();
     stop_.request_stop();
-    update([](Properties& p) { p.info.cancelled = true; });
+    update([](Properties& p) { p.info.edit().cancelled = true; });
     co_return;
   }
 
@@ -69,7 +72,7 @@ class Task final : public Implements<vim::Task>, public TaskHandle {
       detail.argumentName = "percentDone";
       throw Fault(std::move(detail), fmt::format("percentDone is {}, not 0 to 100", r.percentDone));
     }
-    update([&](Properties& p) { p.info.progress = r.percentDone; });
+    update([&](Properties& p) { p.info.edit().progress = r.percentDone; });
     co_return;
   }
 
@@ -91,14 +94,14 @@ class Task final : public Implements<vim::Task>, public TaskHandle {
   Async<void> SetTaskDescription(model::Call&,
                                  const vim::SetTaskDescriptionRequestType& r) override {
     update([&](Properties& p) {
-      p.info.description = model::share(vim::LocalizableMessage(r.description));
+      p.info.edit().description = model::share(vim::LocalizableMessage(r.description));
     });
     co_return;
   }
 
  private:
   void require_unfinished() const {
-    const auto state = properties().info.state;
+    const auto state = properties().info->state;
     if (state == vim::TaskInfoState::success || state == vim::TaskInfoState::error)
       throw invalid_state(self().value + " has ended already");
   }
@@ -137,7 +140,7 @@ std::shared_ptr<Task> TaskTable::State::create(model::Call& call, const TaskSpec
   const std::string key = fmt::format("haTask-{}-vim.{}-{}", spec.entity.value, spec.description_id,
                                       number);
   vim::TaskProperties properties;
-  vim::TaskInfo& info = properties.info;
+  vim::TaskInfo& info = properties.info.edit();
   info.key = key;
   info.task = {"Task", key};
   info.name = spec.method;
@@ -160,7 +163,7 @@ std::shared_ptr<Task> TaskTable::State::create(model::Call& call, const TaskSpec
 
 void TaskTable::State::forget_oldest() {
   const auto ended = [](const std::shared_ptr<Task>& task) {
-    const auto state = task->properties().info.state;
+    const auto state = task->properties().info->state;
     return state == vim::TaskInfoState::success || state == vim::TaskInfoState::error;
   };
   for (auto at = tasks.end(); tasks.size() > keep && at != tasks.begin();) {
@@ -187,7 +190,7 @@ Async<void> TaskTable::State::execute(std::shared_ptr<Task> task,
     failure = std::current_exception();
   }
   if (failure) {
-    task->fail(from_exception(failure, task->properties().info.descriptionId));
+    task->fail(from_exception(failure, task->properties().info->descriptionId));
   } else {
     task->succeed(std::move(result));
   }
@@ -197,7 +200,7 @@ Async<void> TaskTable::State::execute(std::shared_ptr<Task> task,
 MoRef TaskTable::run(model::Call& call, TaskSpec spec,
                      std::function<Async<Any>(TaskHandle&)> work) {
   const auto task = state_->create(call, spec);
-  for (const auto& hook : state_->on_start) hook(task->properties().info);
+  for (const auto& hook : state_->on_start) hook(*task->properties().info);
   state_->forget_oldest();
   state_->tell();
   ++state_->running;

@@ -23,7 +23,7 @@ class TaskHandle {
   virtual void report(int percent) = 0;
   // Asked to stop by CancelTask; the work throws RequestCanceled once it has cleaned up.
   virtual std::stop_token stop_token() const = 0;
-  virtual MoRef ref() const = 0;
+  virtual MoRef task() const = 0;
 };
 
 struct TaskSpec {

@@ -67,7 +67,7 @@ bool selects(const Inventory& inventory, const vim::TaskFilterSpec& filter,
 TaskManager::TaskManager(Kernel& kernel, MoRef self)
     : Implements(kernel.inventory, std::move(self), [] {
         Properties properties;
-        properties.description = describe_tasks();
+        properties.description = model::share(describe_tasks());
         properties.maxCollector = kMaxCollectors;
         return properties;
       }()), kernel_(kernel) {
@@ -87,7 +87,7 @@ Async<MoRef> TaskManager::CreateCollectorForTasks(model::Call& c,
   co_return ref;
 }
 
-Async<vim::TaskInfo> TaskManager::CreateTask(model::Call& c, const vim::CreateTaskRequestType& r) {
+Async<model::Ptr<vim::TaskInfo>> TaskManager::CreateTask(model::Call& c, const vim::CreateTaskRequestType& r) {
   const auto object = inventory().get(r.obj);
   TaskSpec spec;
   spec.description_id = r.taskTypeId;
@@ -97,7 +97,8 @@ Async<vim::TaskInfo> TaskManager::CreateTask(model::Call& c, const vim::CreateTa
   if (model::is_a(snapshot->type_info(), vim::ManagedEntityProperties::static_type()))
     spec.entity_name = static_cast<const vim::ManagedEntityProperties&>(*snapshot).name;
   const MoRef task = kernel_.tasks.create(c, std::move(spec));
-  co_return static_cast<const vim::TaskProperties&>(*inventory().get(task)->snapshot()).info;
+  const DataPtr created = inventory().get(task)->snapshot();
+  co_return static_cast<const vim::TaskProperties&>(*created).info;
 }
 
 // --- TaskHistoryCollector ---------------------------------------------------------------------
@@ -118,7 +119,7 @@ std::vector<vim::TaskInfo> TaskHistoryCollector::selected() const {
     const auto object = inventory().find(*ref);
     if (!object) continue;
     const DataPtr snapshot = object->snapshot();
-    const auto& info = static_cast<const vim::TaskProperties&>(*snapshot).info;
+    const auto& info = *static_cast<const vim::TaskProperties&>(*snapshot).info;
     if (selects(inventory(), filter_, info)) tasks.push_back(info);
   }
   return tasks;

@@ -11,7 +11,7 @@ class TaskManager final : public Implements<vim::TaskManager> {
 
   Async<MoRef> CreateCollectorForTasks(model::Call&,
                                        const vim::CreateCollectorForTasksRequestType&) override;
-  Async<vim::TaskInfo> CreateTask(model::Call&, const vim::CreateTaskRequestType&) override;
+  Async<model::Ptr<vim::TaskInfo>> CreateTask(model::Call&, const vim::CreateTaskRequestType&) override;
 
  private:
   Kernel& kernel_;

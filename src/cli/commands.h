@@ -1,0 +1,35 @@
+// The commands of `virga`, one function each; each returns the program's exit code.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/async.h"
+
+namespace virga::cli {
+
+namespace fs = std::filesystem;
+
+struct UpOptions {
+  fs::path state = "./state";
+  std::string listen;           // "": the host's default
+  fs::path password_file;
+  fs::path welcome_image;       // "": no VM `welcome`
+};
+// Starts virga-host, makes the VM `welcome` once, and stays until the host ends.
+int up(const UpOptions& options);
+// Shuts all guests down and stops everything of the host.
+int down(const fs::path& state);
+
+Async<int> list_machines(fs::path state);
+// on, off, reset, suspend, shutdown or reboot
+Async<int> change_power(fs::path state, std::string name, std::string action);
+// The serial console, until Ctrl-] is typed.
+Async<int> console(fs::path state, std::string name);
+// Whether the machine is fit to be a host: 0 when nothing is missing.
+Async<int> check_host(fs::path state);
+
+// Makes the VM `welcome` from a disk image and powers it on, unless it exists.
+Async<void> make_welcome(fs::path state, fs::path image);
+
+}  // namespace virga::cli

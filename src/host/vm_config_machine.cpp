@@ -27,6 +27,7 @@ class SpecBuilder {
     for (const vmx::CdRom& cdrom : config_.cdroms) add(cdrom);
     for (const vmx::NetworkAdapter& adapter : config_.network_adapters) add(adapter);
     for (const vmx::SerialPort& port : config_.serial_ports) add(port);
+    refuse_floppies();
     set_boot();
     return std::move(spec_);
   }
@@ -71,6 +72,14 @@ class SpecBuilder {
     if (controller.sharing != vmx::BusSharing::none)
       throw kernel::not_supported("Sharing the bus of " + label(controller));
     spec_.controllers.push_back({device_key(controller), *model, controller.number});
+  }
+
+  // An empty drive is no loss to the guest; one with a medium would be.
+  void refuse_floppies() const {
+    for (const vmx::Floppy& floppy : config_.floppies) {
+      if (floppy.backing == vmx::FloppyBacking::image && floppy.start_connected)
+        throw kernel::not_supported(fmt::format("{} ({})", label(floppy), floppy.file));
+    }
   }
 
   void add(const vmx::Disk& disk);

@@ -76,7 +76,8 @@ Async<model::List<vim::ObjectContent>> Connection::retrieve(MoRef container, std
 }
 
 Async<MoRef> Connection::find_vm(std::string name) {
-  const auto machines = co_await retrieve(content_->rootFolder, "VirtualMachine", {"name"});
+  const std::vector<std::string> paths = {"name"};
+  const auto machines = co_await retrieve(content_->rootFolder, "VirtualMachine", paths);
   for (const auto& machine : machines) {
     const auto* named = property<std::string>(*machine, "name");
     if (named && *named == name) co_return machine->obj;

@@ -10,9 +10,9 @@ using model::MoRef;
 
 Async<int> list_machines(fs::path state) {
   const auto connection = co_await Connection::open(state);
-  const auto machines = co_await connection->retrieve(
-      connection->content().rootFolder, "VirtualMachine",
-      {"name", "runtime.powerState", "summary.guest.ipAddress"});
+  const std::vector<std::string> paths = {"name", "runtime.powerState", "summary.guest.ipAddress"};
+  const auto machines = co_await connection->retrieve(connection->content().rootFolder,
+                                                      "VirtualMachine", paths);
   fmt::print("{:<6}{:<24}{:<14}{}\n", "id", "name", "state", "address");
   for (const auto& machine : machines) {
     const auto* name = property<std::string>(*machine, "name");
@@ -33,7 +33,8 @@ Async<int> change_power(fs::path state, std::string name, std::string action) {
   const MoRef ref = co_await connection->find_vm(name);
   vim::client::VirtualMachine machine(connection->channel(), ref);
   MoRef task;
-  if (action == "on") task = co_await machine.PowerOnVM_Task({});
+  vim::PowerOnVMRequestType anywhere;
+  if (action == "on") task = co_await machine.PowerOnVM_Task(anywhere);
   if (action == "off") task = co_await machine.PowerOffVM_Task();
   if (action == "reset") task = co_await machine.ResetVM_Task();
   if (action == "suspend") task = co_await machine.SuspendVM_Task();

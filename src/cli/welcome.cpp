@@ -102,17 +102,16 @@ Async<void> upload(Connection& connection, fs::path image) {
 
 Async<void> make_welcome(fs::path state, fs::path image) {
   const auto connection = co_await Connection::open(state);
-  const auto machines = co_await connection->retrieve(connection->content().rootFolder,
-                                                      "VirtualMachine", {"name"});
+  const std::vector<std::string> names = {"name"}, vm_folders = {"vmFolder"};
+  const MoRef root = connection->content().rootFolder;
+  const auto machines = co_await connection->retrieve(root, "VirtualMachine", names);
   for (const auto& machine : machines) {
     const auto* name = property<std::string>(*machine, "name");
     if (name && *name == kName) co_return;
   }
   std::cerr << "virga: creating the virtual machine " << kName << "\n";
-  const auto folders = co_await connection->retrieve(connection->content().rootFolder, "Datacenter",
-                                                     {"vmFolder"});
-  const auto pools = co_await connection->retrieve(connection->content().rootFolder, "ResourcePool",
-                                                   {"name"});
+  const auto folders = co_await connection->retrieve(root, "Datacenter", vm_folders);
+  const auto pools = co_await connection->retrieve(root, "ResourcePool", names);
   if (folders.empty() || pools.empty())
     throw error(ErrorKind::not_found, "inventory", "the host has no datacenter or resource pool");
   vim::CreateVMRequestType create;
@@ -124,7 +123,8 @@ Async<void> make_welcome(fs::path state, fs::path image) {
   co_await upload(*connection, image);
   std::cerr << "virga: powering " << kName << " on\n";
   vim::client::VirtualMachine machine(connection->channel(), *created.get<MoRef>());
-  const MoRef starting = co_await machine.PowerOnVM_Task({});
+  vim::PowerOnVMRequestType anywhere;
+  const MoRef starting = co_await machine.PowerOnVM_Task(anywhere);
   co_await connection->wait(starting);
 }
 

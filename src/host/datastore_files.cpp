@@ -140,8 +140,7 @@ Async<DatastoreFiles::Access> DatastoreFiles::authorize(std::string method, std:
 }
 
 wire::Response DatastoreFiles::list(Access access) const {
-  const auto listing = datastore::list_folder(*access.place.datastore, access.place.path,
-                                              {.show_extents = true});
+  const auto listing = datastore::list_folder(access.place, {.show_extents = true});
   std::string rows;
   for (const auto& file : listing.files) {
     const std::string slash = file.kind == datastore::FileKind::folder ? "/" : "";

@@ -157,11 +157,8 @@ MoRef HostDatastoreBrowser::search(model::Call& call, const char* method, const 
   return host_.kernel.tasks.run(
       call, std::move(task), [=, &host](kernel::TaskHandle& handle) -> Async<Any> {
         const auto listings = co_await offload(host.kernel.workers, [&] {
-          return recursive ? datastore::list_tree(*place.datastore, place.path,
-                                                  translate(spec.get()), handle.stop_token())
-                           : std::vector{datastore::list_folder(*place.datastore, place.path,
-                                                                translate(spec.get()),
-                                                                handle.stop_token())};
+          return recursive ? datastore::list_tree(place, translate(spec.get()), handle.stop_token())
+                           : std::vector{datastore::list_folder(place, translate(spec.get()), handle.stop_token())};
         });
         const std::string& name = place.datastore->name();
         if (!recursive)

@@ -30,7 +30,7 @@ vim::HostScsiDisk describe(const hypervisor::BlockDevice& device) {
 HostStorageSystem::HostStorageSystem(Host& host)
     : Implements(host.kernel.inventory, names::storage_system, [] {
         Properties properties;
-        properties.fileSystemVolumeInfo.volumeTypeList = {"OTHER"};
+        properties.fileSystemVolumeInfo.edit().volumeTypeList = {"OTHER"};
         return properties;
       }()), host_(host) {
   set_guard(names::host_system);

@@ -140,7 +140,7 @@ HostSystem::HostSystem(Host& host)
 void HostSystem::set_maintenance_mode(bool on) {
   update([&](Properties& p) {
     p.runtime.edit().inMaintenanceMode = on;
-    p.summary.edit().runtime = model::share(vim::HostRuntimeInfo(p.runtime));
+    p.summary.edit().runtime = p.runtime;
   });
 }
 
@@ -165,7 +165,7 @@ Async<model::Ptr<vim::HostConnectInfo>> HostSystem::QueryHostConnectionInfo(
   vim::HostConnectInfo info;
   info.host = *properties().summary;
   for (const auto& [ref, vm] : host().virtual_machines)
-    info.vm.push_back(vim::VirtualMachineSummary(vm->properties().summary));
+    info.vm.push_back(vm->properties().summary);
   co_return model::share(std::move(info));
 }
 

@@ -1,6 +1,7 @@
 #include "host/virtual_machine.h"
 
 #include <fcntl.h>
+#include <fmt/chrono.h>
 
 #include <algorithm>
 
@@ -191,7 +192,7 @@ void VirtualMachine::publish_config() {
 Async<void> VirtualMachine::save_config(vmx::MachineConfig config) {
   vmx::VmxFile next = file_;
   vmx::write(config, next);
-  const std::string text = next.serialize();
+  const std::string text = next.serialise();
   const datastore::Location place = config_file_;
   co_await offload(host().kernel.workers, [place, text] {
     datastore::Upload upload(place, datastore::IfExists::replace);

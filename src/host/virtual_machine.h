@@ -22,7 +22,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // The .vmx cannot be read: the VM stays in the inventory, inaccessible, with the reason.
   void mark_invalid(const std::string& reason);
   // Takes up what the hypervisor still had of this VM after a restart of the daemon.
-  Async<void> adopt(std::unique_ptr<hypervisor::Machine> machine);
+  Async<void> adopt(std::shared_ptr<hypervisor::Machine> machine);
   // No guest of it runs: a suspended VM or one that is off.
   void settle_without_guest();
 
@@ -30,6 +30,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   const std::string& machine_id() const { return config_.instance_uuid; }
   const datastore::Location& config_file() const { return config_file_; }
   const vmx::MachineConfig& config() const { return config_; }
+  // A .vmtx: it cannot be powered on.
+  bool is_template() const { return config_file_.path.ends_with(".vmtx"); }
   // nullptr while nothing of it runs.
   hypervisor::Machine* machine() const { return machine_.get(); }
   bool powered_on() const {
@@ -102,7 +104,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> detach_nics();
   Async<void> suspend(kernel::TaskHandle& handle);
   Async<void> discard_suspended_state();
-  void follow(std::unique_ptr<hypervisor::Machine> machine);
+  void follow(std::shared_ptr<hypervisor::Machine> machine);
   void handle(const hypervisor::MachineEvent& event);
   Async<void> finish_run(hypervisor::Exit exit);
   void set_power_state(vim::VirtualMachinePowerState state);
@@ -124,7 +126,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Disks disks_;
   DeviceState device_state_;
   std::optional<MoRef> current_task_;
-  std::unique_ptr<hypervisor::Machine> machine_;
+  std::shared_ptr<hypervisor::Machine> machine_;
   std::uint64_t run_ = 0;    // counts runs: what belongs to an earlier one stops
   std::optional<datastore::VmLock> lock_;
   Signal run_ended_;
@@ -136,7 +138,7 @@ void VirtualMachine::post(E event, const std::string& message, const std::string
   argument.name = properties().name;
   argument.vm = self();
   event.vm = model::share(std::move(argument));
-  event.template_ = config_.is_template;
+  event.template_ = is_template();
   host().post(std::move(event), message, user);
 }
 

@@ -11,6 +11,7 @@
 #include "datastore/files.h"
 #include "host/datastore.h"
 #include "host/names.h"
+#include "host/network.h"
 #include "host/resource_pool.h"
 #include "host/virtual_machine.h"
 
@@ -153,7 +154,7 @@ void make_files(Draft& draft, const std::vector<std::pair<datastore::Location, d
       ++made;
     }
     write_file(draft.config_file.sibling(config_path.stem() + ".vmsd"), "");
-    write_file(draft.config_file, vmx::make_vmx(draft.config).serialize());
+    write_file(draft.config_file, vmx::make_vmx(draft.config).serialise());
   } catch (...) {
     while (made > 0) datastore::delete_disk(disks[--made].first);
     remove_if_there(draft.config_file.sibling(config_path.stem() + ".vmsd"));
@@ -269,6 +270,8 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   const auto path = vmx::DatastorePath::parse(config_file.display());
   if (path.extension() != ".vmx" && path.extension() != ".vmtx")
     throw kernel::invalid_argument("path", path.format() + " is no .vmx");
+  if (wanted.as_template && path.extension() != ".vmtx")
+    throw kernel::not_supported("Registering " + path.format() + ", which is no .vmtx, as a template");
   for (const auto& [ref, vm] : host.virtual_machines) {
     if (vm->config_file().display() == config_file.display())
       throw kernel::already_exists(vm->properties().name);
@@ -281,7 +284,6 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   if (config.display_name.empty()) config.display_name = path.stem();
   check_name(config.display_name);
   check_name_is_free(host, config.display_name);
-  config.is_template = wanted.as_template;
   // A copy of a VM that is here already would be a second one with the same identity.
   for (const auto& [ref, other] : host.virtual_machines) {
     if (!config.instance_uuid.empty() && other->config().instance_uuid == config.instance_uuid)

@@ -44,7 +44,7 @@ Async<MoRef> VirtualMachine::PowerOnVM_Task(model::Call& call, const vim::PowerO
 Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handle) {
   require_accessible();
   if (powered_on()) refuse_power_state(vim::VirtualMachinePowerState::poweredOn);
-  if (config_.is_template) throw kernel::not_supported("Powering on the template " + properties().name);
+  if (is_template()) throw kernel::not_supported("Powering on the template " + properties().name);
   if (host().host_system->properties().runtime->inMaintenanceMode)
     throw kernel::invalid_state("The host is in maintenance mode.");
   post(vim::VmStartingEvent{}, fmt::format("{} on host {} in ha-datacenter is starting",
@@ -78,7 +78,7 @@ Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
   const datastore::Location place = config_file_;
   const auto owner = datastore::LockOwner::self(host().identity.uuid, host().identity.name);
   lock_ = co_await offload(host().kernel.workers, [place, owner] {
-    return datastore::VmLock::acquire(place, owner);
+    return std::optional(datastore::VmLock::acquire(place, owner));
   });
   handle.report(10);
   disks_ = co_await query_disks(config_);
@@ -145,7 +145,7 @@ Async<void> VirtualMachine::detach_nics() {
 
 // --- While it runs ----------------------------------------------------------------------------
 
-void VirtualMachine::follow(std::unique_ptr<hypervisor::Machine> machine) {
+void VirtualMachine::follow(std::shared_ptr<hypervisor::Machine> machine) {
   machine_ = std::move(machine);
   const auto run = ++run_;
   update([&](Properties& p) {
@@ -244,7 +244,7 @@ Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
   run_ended_.notify();
 }
 
-Async<void> VirtualMachine::adopt(std::unique_ptr<hypervisor::Machine> machine) {
+Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) {
   if (machine->state() == hypervisor::MachineState::exited) {
     const auto exit = machine->exit().value_or(hypervisor::Exit{});
     machine.reset();

@@ -1,5 +1,7 @@
 #include "kernel/performance_manager.h"
 
+#include <fmt/chrono.h>
+
 #include <algorithm>
 
 #include "kernel/faults.h"
@@ -134,9 +136,8 @@ model::Ptr<vim::PerfEntityMetricBase> PerformanceManager::query(
   std::set<std::pair<int, std::string>> metrics;
   for (const Timed* sample : chosen) {
     for (const auto& [metric, value] : sample->values) {
-      const bool wanted = spec.metricId.empty() ||
-                          std::any_of(spec.metricId.begin(), spec.metricId.end(),
-                                      [&](const auto& asked) { return means(*asked, metric); });
+      bool wanted = spec.metricId.empty();
+      for (const auto& asked : spec.metricId) wanted = wanted || means(*asked, metric);
       if (wanted) metrics.insert(metric);
     }
   }

@@ -310,4 +310,11 @@ Async<void> bridge(WebSocket& websocket, const fs::path& unix_socket) {
   co_await (copy_in(websocket, socket) && copy_out(socket, websocket));
 }
 
+Async<void> bridge(WebSocket& websocket, Fd stream) {
+  using namespace asio::experimental::awaitable_operators;
+  UnixSocket socket(co_await asio::this_coro::executor);
+  socket.assign(asio::local::stream_protocol(), stream.release());
+  co_await (copy_in(websocket, socket) && copy_out(socket, websocket));
+}
+
 }  // namespace virga::wire

@@ -47,5 +47,7 @@ class WebSocket {
 // until either side ends, then closes the other. Throws ErrorKind::not_found or io when the socket
 // cannot be connected.
 Async<void> bridge(WebSocket& websocket, const fs::path& unix_socket);
+// The same with a connected stream socket.
+Async<void> bridge(WebSocket& websocket, Fd stream);
 
 }  // namespace virga::wire

@@ -86,7 +86,7 @@ def schema():
 
 
 def members(declared):
-    return [(m.name, str(m.type), m.secret, m.since, m.privilege)
+    return [(m.name, str(m.linked or m.type), m.secret, m.since, m.privilege)
             for m in declared if not m.internal]
 
 

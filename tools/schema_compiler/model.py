@@ -55,6 +55,8 @@ class Member:
     privilege: str = ""
     secret: bool = False
     reserved: bool = False  # in the documents, but never held or sent
+    link: bool = False      # of data that stands elsewhere: the wire has its key, a string
+    linked: TypeRef | None = None   # what a link leads to; its type is then string
     internal: bool = False
 
 

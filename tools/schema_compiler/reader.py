@@ -12,10 +12,11 @@
     parameter   = NAME ":" type ["secret"]
     type        = NAME ["[]"] ["?"]
     flags       = {"since" VERSION | "priv" PRIVILEGE | "throws" NAME {"," NAME} | "secret"
-                   | "extensible" | "reserved" | "internal"}
+                   | "extensible" | "reserved" | "link" | "internal"}
 
 A base left out is DynamicData for data and ManagedObject for managed. "///" documents what follows,
 "//" is for readers of the schema alone. T is required, T? may be unset, T[] is an array.
+A field marked "link" names data that stands elsewhere; on the wire it is that data's key.
 """
 
 import re
@@ -33,7 +34,7 @@ _TOKEN = re.compile(
     r"|(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)"
     r"|(?P<mark>->|\[\]|[{}():,?<>])")
 
-_MARKERS = ("secret", "extensible", "reserved", "internal")
+_MARKERS = ("secret", "extensible", "reserved", "link", "internal")
 _FLAGS = ("since", "priv", "throws", *_MARKERS)
 _ALLOWED = {
     "managed": {"since", "internal"},
@@ -41,7 +42,7 @@ _ALLOWED = {
     "data": {"since", "extensible", "internal"},
     "enum": {"since", "internal"},
     "property": {"since", "priv", "secret", "internal"},
-    "field": {"since", "secret", "reserved", "internal"},
+    "field": {"since", "secret", "reserved", "link", "internal"},
     "method": {"since", "priv", "throws", "internal"},
     "parameter": {"secret"},
 }
@@ -177,6 +178,9 @@ class _Reader:
                 self._expect(":")
                 member = Member(name, self._type(), place, doc)
                 self._flags("field", member)
+                if member.link:
+                    member.linked = member.type
+                    member.type = TypeRef("string", member.type.array, member.type.optional)
                 data.fields.append(member)
         return data
 

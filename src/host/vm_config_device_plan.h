@@ -1,0 +1,143 @@
+// Internal to vm_config: the changes of one spec's devices, applied one by one.
+//
+// vm_config_device_plan.cpp has what all devices share and the controllers,
+// vm_config_drive_plan.cpp disks and CD-ROM drives, vm_config_port_plan.cpp network adapters,
+// serial ports and the devices every VM has.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "host/vm_config_planning.h"
+#include "host/vm_config_unserved.h"
+#include "kernel/faults.h"
+
+namespace virga::host {
+
+// One element of deviceChange. Its faults name it by its index.
+struct DeviceChange {
+  int index = 0;
+  model::Ptr<vim::VirtualDeviceConfigSpec> spec;
+
+  const vim::VirtualDevice& device() const { return *spec->device; }
+  // The device as a T; call only where the type says that it is one.
+  template <class T>
+  const T& device_as() const {
+    return static_cast<const T&>(*spec->device);
+  }
+  std::string_view type() const { return spec->device->type_info().name; }
+  vim::VirtualDeviceConfigSpecOperation operation() const { return *spec->operation; }
+
+  // InvalidDeviceSpec or one of its kin; `property` from "virtualDeviceSpec." on.
+  template <class Detail = vim::InvalidDeviceSpec>
+  kernel::Fault invalid(const std::string& property, const std::string& why,
+                        Detail detail = {}) const {
+    detail.deviceIndex = index;
+    detail.property = "virtualDeviceSpec." + property;
+    return kernel::Fault(
+        std::move(detail),
+        fmt::format("Invalid configuration for device '{}' ({}): {}.", index, type(), why));
+  }
+  kernel::Fault invalid_operation(const std::string& why) const;
+  kernel::Fault not_supported(const std::string& what) const;
+};
+
+class DevicePlanner {
+ public:
+  DevicePlanner(Planning& planning, const model::List<vim::VirtualDeviceConfigSpec>& changes);
+
+  void apply();
+
+ private:
+  using Handler = void (DevicePlanner::*)(const DeviceChange&);
+
+  // A controller by the reference of a device that is to hang on it.
+  struct Place {
+    vmx::Slot slot;  // its unit is not chosen yet
+    hypervisor::ControllerModel model;
+    std::string label;
+  };
+
+  void check(const DeviceChange& change) const;
+  void add(const DeviceChange& change);
+  void remove(const DeviceChange& change);
+  void edit(const DeviceChange& change);
+  // `other`: the paths of fields a device of that kind deals with itself.
+  void note(const DeviceChange& change, int key, FieldPaths other = {});
+  void refuse_unserved_fields() const;
+
+  void require_hot_plug(const DeviceChange& change, bool possible, const std::string& what) const;
+  void set_connection(const DeviceChange& change, int key, bool possible);
+  Place place_of(const DeviceChange& change) const;
+  vmx::Slot free_slot(const DeviceChange& change, Place place) const;
+  bool is_taken(const vmx::Slot& slot) const;
+  void require_same_slot(const DeviceChange& change, const vmx::Slot& slot,
+                         const std::string& what) const;
+  // A file the caller names, in a datastore of this host. Throws InvalidDeviceBacking.
+  vmx::DatastorePath file_of(const DeviceChange& change, const std::string& name) const;
+
+  void add_controller(const DeviceChange& change);
+  bool remove_controller(const DeviceChange& change);
+
+  void add_disk(const DeviceChange& change);
+  void edit_disk(const DeviceChange& change, vmx::Disk& disk);
+  bool remove_disk(const DeviceChange& change);
+  void grow_disk(const DeviceChange& change, const vmx::Disk& disk);
+  vmx::DatastorePath new_disk_path(const DeviceChange& change,
+                                   const vim::VirtualDiskFlatVer2BackingInfo& backing) const;
+  vmx::DatastorePath existing_disk(const DeviceChange& change,
+                                   const vim::VirtualDiskFlatVer2BackingInfo& backing) const;
+  bool uses_disk(const vmx::DatastorePath& path) const;
+  bool is_to_create(const vmx::DatastorePath& path) const;
+
+  void add_cdrom(const DeviceChange& change);
+  void edit_cdrom(const DeviceChange& change, vmx::CdRom& cdrom);
+  bool remove_cdrom(const DeviceChange& change);
+  void set_medium(const DeviceChange& change, vmx::CdRom& cdrom) const;
+
+  void add_adapter(const DeviceChange& change);
+  void edit_adapter(const DeviceChange& change, vmx::NetworkAdapter& adapter);
+  bool remove_adapter(const DeviceChange& change);
+  int adapter_number(const DeviceChange& change) const;
+  std::string network_of(const DeviceChange& change) const;
+  void set_address(const DeviceChange& change, vmx::NetworkAdapter& adapter) const;
+  void set_adapter(const DeviceChange& change, vmx::NetworkAdapter& adapter) const;
+
+  void add_serial_port(const DeviceChange& change);
+  void edit_serial_port(const DeviceChange& change, vmx::SerialPort& port);
+  bool remove_serial_port(const DeviceChange& change);
+  void set_serial_port(const DeviceChange& change, vmx::SerialPort& port) const;
+  void set_serial_backing(const DeviceChange& change, vmx::SerialPort& port) const;
+
+  bool remove_floppy(const DeviceChange& change);
+  bool remove_usb(const DeviceChange& change);
+  void add_fixed(const DeviceChange& change);
+  void edit_fixed(const DeviceChange& change, int key);
+  void set_video(const DeviceChange& change);
+
+  vmx::MachineConfig& config() const { return planning_.plan.config; }
+
+  struct Noted {
+    DeviceChange change;
+    int key;
+    FieldPaths served;
+  };
+
+  Planning& planning_;
+  std::vector<DeviceChange> changes_;
+  std::map<int, int> keys_;  // of new controllers: the caller's to ours
+  std::vector<Noted> noted_;
+};
+
+// The key of a device that every VM has; nullopt for a type that is none.
+std::optional<int> fixed_device_key(const vim::VirtualDevice& device);
+
+template <class Device>
+Device* find_device(std::vector<Device>& devices, int key) {
+  const auto found = std::ranges::find_if(
+      devices, [key](const Device& device) { return device_key(device) == key; });
+  return found == devices.end() ? nullptr : &*found;
+}
+
+}  // namespace virga::host

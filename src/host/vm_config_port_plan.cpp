@@ -1,0 +1,318 @@
+// Network adapters, serial ports and the devices every VM has.
+#include "base/error.h"
+#include "host/vm_config_device_plan.h"
+#include "host/vm_config_words.h"
+#include "vmx/text.h"
+
+namespace virga::host {
+
+// --- Network adapters --------------------------------------------------------------------------
+
+std::string DevicePlanner::network_of(const DeviceChange& change) const {
+  const auto& backing = change.device().backing;
+  if (!backing)
+    throw change.invalid<vim::InvalidDeviceBacking>("device.backing", "it names no network");
+  const auto& type = backing->type_info();
+  if (&type != &vim::VirtualEthernetCardNetworkBackingInfo::static_type())
+    throw change.not_supported(fmt::format("a network adapter with a {}", type.name));
+  const auto& network = static_cast<const vim::VirtualEthernetCardNetworkBackingInfo&>(*backing);
+  // The name decides: clients that change it leave an old reference beside it.
+  const std::string name = network.deviceName.empty() && network.network
+                               ? planning_.context.name_of(*network.network)
+                               : network.deviceName;
+  if (!planning_.context.network(name))
+    throw change.invalid<vim::InvalidDeviceBacking>(
+        "device.backing.deviceName", fmt::format("there is no network '{}' on this host", name));
+  return name;
+}
+
+// A generated address is not the caller's to choose; the one the adapter has may be said again.
+void DevicePlanner::set_address(const DeviceChange& change, vmx::NetworkAdapter& adapter) const {
+  const auto& card = change.device_as<vim::VirtualEthernetCard>();
+  const std::string mac = card.macAddress.value_or("");
+  const bool same_mac = mac.empty() || vmx::normalise_mac(mac) == adapter.mac;
+  if (!card.addressType && same_mac) return;
+  const auto refuse = [&](const std::string& why) {
+    return change.invalid("device.macAddress", why);
+  };
+  const std::string word = card.addressType.value_or("");
+  const auto type = word.empty()
+                        ? (mac.empty() ? vmx::AddressType::generated : vmx::AddressType::manual)
+                        : address_type_of(word);
+  if (!type)
+    throw change.invalid("device.addressType", fmt::format("there is no address type '{}'", word));
+  if (*type == adapter.address_type && same_mac) return;
+  if (*type == vmx::AddressType::generated) {
+    if (!same_mac || (!mac.empty() && adapter.mac.empty()))
+      throw refuse(fmt::format("{} cannot be a generated address", mac));
+    adapter.mac.clear();
+  } else {
+    const auto address = vmx::normalise_mac(mac);
+    if (!address) throw refuse(fmt::format("'{}' is no MAC address", mac));
+    try {
+      if (*type == vmx::AddressType::manual) vmx::check_manual_mac(*address);
+    } catch (const Error& failure) {
+      throw refuse(failure.what());
+    }
+    for (const vmx::NetworkAdapter& other : config().network_adapters)
+      if (other.number != adapter.number && other.mac == *address)
+        throw refuse(fmt::format("{} has the address {} already", label(other), *address));
+    adapter.mac = *address;
+  }
+  adapter.address_type = *type;
+}
+
+void DevicePlanner::set_adapter(const DeviceChange& change, vmx::NetworkAdapter& adapter) const {
+  const auto& card = change.device_as<vim::VirtualEthernetCard>();
+  set_address(change, adapter);
+  adapter.wake_on_lan = card.wakeOnLanEnabled.value_or(adapter.wake_on_lan);
+  if (const auto& connectable = card.connectable) {
+    adapter.start_connected = connectable->startConnected;
+    adapter.guest_may_disconnect = connectable->allowGuestControl;
+  }
+}
+
+// As vSphere does, we take the unit number (7 for the first adapter, …) as a wish.
+int DevicePlanner::adapter_number(const DeviceChange& change) const {
+  constexpr int first_unit = 7;
+  const auto is_free = [&](int number) {
+    return std::ranges::find(config().network_adapters, number, &vmx::NetworkAdapter::number) ==
+           config().network_adapters.end();
+  };
+  const int wish = change.device().unitNumber.value_or(0) - first_unit;
+  if (wish >= 0 && wish < vmx::max_network_adapters && is_free(wish)) return wish;
+  if (const auto number = vmx::first_free_network_adapter(config())) return *number;
+  vim::TooManyDevices detail;
+  detail.property = "virtualDeviceSpec.device";
+  throw kernel::Fault(std::move(detail),
+                      fmt::format("Device '{}': a virtual machine has at most {} network adapters.",
+                                  change.index, vmx::max_network_adapters));
+}
+
+namespace {
+
+const FieldPaths kAdapterFields = {"addressType", "macAddress", "backing.deviceName",
+                                   "backing.useAutoDetect", "backing.network"};
+
+}  // namespace
+
+void DevicePlanner::add_adapter(const DeviceChange& change) {
+  vmx::NetworkAdapter adapter;
+  adapter.model = *adapter_model_of(change.type());
+  if (!machine_model(adapter.model))
+    throw change.not_supported(fmt::format("adding a {}", change.type()));
+  adapter.number = adapter_number(change);
+  adapter.network = network_of(change);
+  set_adapter(change, adapter);
+  const int key = device_key(adapter);
+  config().network_adapters.push_back(adapter);
+  planning_.plan.added.push_back(key);
+  planning_.need("VirtualMachine.Config.AddRemoveDevice");
+  set_connection(change, key, true);
+  note(change, key, kAdapterFields);
+}
+
+void DevicePlanner::edit_adapter(const DeviceChange& change, vmx::NetworkAdapter& adapter) {
+  const int key = device_key(adapter);
+  const vmx::NetworkAdapter before = adapter;
+  FieldPaths served = kAdapterFields;
+  if (change.device().backing) {
+    const auto& type = change.device().backing->type_info();
+    if (adapter.distributed_port &&
+        &type == &vim::VirtualEthernetCardDistributedVirtualPortBackingInfo::static_type()) {
+      // The port it is on: held to what it is by refuse_unserved_fields().
+    } else {
+      const std::string network = network_of(change);
+      if (network != adapter.network || adapter.distributed_port) {
+        adapter.network = network;
+        adapter.distributed_port.reset();
+        adapter.connection_type.clear();
+      }
+    }
+  }
+  set_adapter(change, adapter);
+  vmx::NetworkAdapter hot = before;
+  hot.network = adapter.network;
+  hot.distributed_port = adapter.distributed_port;
+  hot.connection_type = adapter.connection_type;
+  hot.start_connected = adapter.start_connected;
+  hot.guest_may_disconnect = adapter.guest_may_disconnect;
+  if (adapter != hot)
+    planning_.require_powered_off("The address or the wake-on-LAN of " + label(adapter));
+  if (adapter != before) planning_.need("VirtualMachine.Config.EditDevice");
+  set_connection(change, key, true);
+  if (adapter != before || planning_.plan.connections.connected.contains(key))
+    planning_.plan.edited.push_back(key);
+  note(change, key, std::move(served));
+}
+
+bool DevicePlanner::remove_adapter(const DeviceChange& change) {
+  const vmx::NetworkAdapter* found = find_device(config().network_adapters, change.device().key);
+  if (!found || !change.spec->device.as<vim::VirtualEthernetCard>()) return false;
+  const vmx::NetworkAdapter adapter = *found;
+  std::erase(config().network_adapters, adapter);
+  std::erase(config().boot.order, fmt::format("ethernet{}", adapter.number));
+  planning_.plan.removed.push_back(device_key(adapter));
+  planning_.need("VirtualMachine.Config.AddRemoveDevice");
+  return true;
+}
+
+// --- Serial ports ------------------------------------------------------------------------------
+
+void DevicePlanner::set_serial_backing(const DeviceChange& change, vmx::SerialPort& port) const {
+  const auto& backing = change.device().backing;
+  if (!backing)
+    throw change.invalid<vim::InvalidDeviceBacking>("device.backing", "the port has no backing");
+  const std::string_view type = backing->type_info().name;
+  if (type == "VirtualSerialPortFileBackingInfo") {
+    const auto& file = static_cast<const vim::VirtualSerialPortFileBackingInfo&>(*backing);
+    port.backing = vmx::SerialBacking::file;
+    port.target = file_reference(planning_.context, file_of(change, file.fileName));
+  } else if (type == "VirtualSerialPortPipeBackingInfo") {
+    const auto& pipe = static_cast<const vim::VirtualSerialPortPipeBackingInfo&>(*backing);
+    if (pipe.endpoint != "server")
+      throw change.not_supported(
+          fmt::format("a serial port that is the {} of the pipe {}", pipe.endpoint, pipe.pipeName));
+    port.backing = vmx::SerialBacking::pipe;
+    port.target = pipe.pipeName;
+    port.is_server = true;
+    port.no_rx_loss = pipe.noRxLoss.value_or(false);
+  } else {
+    throw change.not_supported(fmt::format("a serial port with a {}", type));
+  }
+}
+
+void DevicePlanner::set_serial_port(const DeviceChange& change, vmx::SerialPort& port) const {
+  const auto& device = change.device_as<vim::VirtualSerialPort>();
+  port.yield_on_poll = device.yieldOnPoll;
+  if (device.connectable) port.start_connected = device.connectable->startConnected;
+}
+
+namespace {
+
+constexpr int kSerialPorts = 4;  // a PC's, and the hypervisor's
+
+const FieldPaths kSerialFields = {"backing.fileName", "backing.datastore",
+                                  "connectable.allowGuestControl"};
+
+}  // namespace
+
+void DevicePlanner::add_serial_port(const DeviceChange& change) {
+  vmx::SerialPort port;
+  while (port.number < kSerialPorts && find_device(config().serial_ports, device_key(port)))
+    ++port.number;
+  if (port.number == kSerialPorts) {
+    vim::TooManyDevices detail;
+    detail.property = "virtualDeviceSpec.device";
+    throw kernel::Fault(std::move(detail),
+                        fmt::format("Device '{}': a virtual machine has at most {} serial ports.",
+                                    change.index, kSerialPorts));
+  }
+  set_serial_backing(change, port);
+  set_serial_port(change, port);
+  require_hot_plug(change, false, "A serial port");
+  config().serial_ports.push_back(port);
+  planning_.plan.added.push_back(device_key(port));
+  planning_.need("VirtualMachine.Config.AddRemoveDevice");
+  note(change, device_key(port), kSerialFields);
+}
+
+void DevicePlanner::edit_serial_port(const DeviceChange& change, vmx::SerialPort& port) {
+  const vmx::SerialPort before = port;
+  if (change.device().backing) set_serial_backing(change, port);
+  set_serial_port(change, port);
+  if (port != before) {
+    planning_.require_powered_off(label(port));
+    planning_.need("VirtualMachine.Config.EditDevice");
+    planning_.plan.edited.push_back(device_key(port));
+  }
+  note(change, device_key(port), kSerialFields);
+}
+
+bool DevicePlanner::remove_serial_port(const DeviceChange& change) {
+  const vmx::SerialPort* found = find_device(config().serial_ports, change.device().key);
+  if (!found || !change.spec->device.as<vim::VirtualSerialPort>()) return false;
+  const vmx::SerialPort port = *found;
+  require_hot_plug(change, false, label(port));
+  std::erase(config().serial_ports, port);
+  planning_.plan.removed.push_back(device_key(port));
+  planning_.need("VirtualMachine.Config.AddRemoveDevice");
+  return true;
+}
+
+// --- What can only go --------------------------------------------------------------------------
+
+bool DevicePlanner::remove_floppy(const DeviceChange& change) {
+  const vmx::Floppy* found = find_device(config().floppies, change.device().key);
+  if (!found || !change.spec->device.as<vim::VirtualFloppy>()) return false;
+  const vmx::Floppy floppy = *found;
+  require_hot_plug(change, false, label(floppy));
+  std::erase(config().floppies, floppy);
+  planning_.plan.removed.push_back(device_key(floppy));
+  planning_.need("VirtualMachine.Config.AddRemoveDevice");
+  return true;
+}
+
+bool DevicePlanner::remove_usb(const DeviceChange& change) {
+  const int key = change.device().key;
+  vmx::UsbControllers& usb = config().usb;
+  const vmx::UsbControllers before = usb;
+  if (key == keys::usb) usb.uhci = usb.ehci = false;
+  if (key == keys::xhci) usb.xhci = false;
+  if (usb == before) return false;
+  require_hot_plug(change, false, "A USB controller");
+  planning_.plan.removed.push_back(key);
+  planning_.need("VirtualMachine.Config.AddRemoveDevice");
+  return true;
+}
+
+// --- What every VM has -------------------------------------------------------------------------
+
+std::optional<int> fixed_device_key(const vim::VirtualDevice& device) {
+  const std::string_view type = device.type_info().name;
+  if (type == "VirtualIDEController") {
+    const int bus = static_cast<const vim::VirtualIDEController&>(device).busNumber;
+    const bool exists = bus >= 0 && bus < vmx::max_controllers(vmx::Bus::ide);
+    return exists ? std::optional(keys::ide + bus) : std::nullopt;
+  }
+  if (type == "VirtualPS2Controller") return keys::ps2;
+  if (type == "VirtualPCIController") return keys::pci;
+  if (type == "VirtualSIOController") return keys::sio;
+  if (type == "VirtualKeyboard") return keys::keyboard;
+  if (type == "VirtualPointingDevice") return keys::pointing;
+  if (type == "VirtualMachineVideoCard") return keys::video;
+  if (type == "VirtualMachineVMCIDevice") return keys::vmci;
+  return std::nullopt;
+}
+
+// Clients name them when they make a VM; others are to refer to them by the caller's keys.
+void DevicePlanner::add_fixed(const DeviceChange& change) {
+  const int key = *fixed_device_key(change.device());
+  if (change.spec->device.as<vim::VirtualController>() &&
+      !keys_.emplace(change.device().key, key).second)
+    throw change.invalid("device.key",
+                         fmt::format("two new controllers have the key {}", change.device().key));
+  edit_fixed(change, key);
+}
+
+void DevicePlanner::edit_fixed(const DeviceChange& change, int key) {
+  if (key == keys::video) set_video(change);
+  note(change, key, {"device", "backing.deviceName", "backing.hostPointingDevice"});
+}
+
+void DevicePlanner::set_video(const DeviceChange& change) {
+  constexpr std::int64_t least = 1 << 10, most = 256 << 10;  // KiB, as the API counts it
+  const auto& card = change.device_as<vim::VirtualMachineVideoCard>();
+  if (!card.videoRamSizeInKB) return;
+  const std::int64_t size = *card.videoRamSizeInKB;
+  if (size * 1024 == config().video.memory_bytes) return;
+  if (size < least || size > most)
+    throw change.invalid("device.videoRamSizeInKB",
+                         fmt::format("{} KB are not within {} and {}", size, least, most));
+  planning_.require_powered_off("The video memory");
+  config().video.memory_bytes = size * 1024;
+  planning_.plan.edited.push_back(keys::video);
+  planning_.need("VirtualMachine.Config.EditDevice");
+}
+
+}  // namespace virga::host

@@ -12,7 +12,7 @@ inline constexpr std::string_view kEncodingNamespace = "http://schemas.xmlsoap.o
 // "int" of "xsd:int". No name of vim25 is also one of XML Schema, so that the prefix says nothing
 // more; and some clients use one they never declared.
 constexpr std::string_view local_name(std::string_view qname) {
-  return qname.substr(qname.find(':') + 1);
+  return qname.substr(qname.rfind(':') + 1);
 }
 
 }  // namespace virga::model::soap

@@ -1,7 +1,6 @@
 #include "host/vm_config_device_plan.h"
 
 #include "base/error.h"
-#include "host/vm_config_words.h"
 
 namespace virga::host {
 

@@ -11,6 +11,7 @@
 
 #include "host/vm_config_planning.h"
 #include "host/vm_config_unserved.h"
+#include "host/vm_config_words.h"
 #include "kernel/faults.h"
 
 namespace virga::host {

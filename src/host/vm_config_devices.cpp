@@ -171,6 +171,7 @@ void DeviceList::add_video() {
   card.useAutoDetect = config_.video.autodetect;
   card.enable3DSupport = config_.video.enable_3d;
   card.use3dRenderer = "automatic";
+  card.graphicsMemorySizeInKB = 256 << 10;
   append(std::move(card));
 }
 

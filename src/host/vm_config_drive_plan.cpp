@@ -1,7 +1,6 @@
 // Disks and CD-ROM drives that come, change and go.
 #include "base/error.h"
 #include "host/vm_config_device_plan.h"
-#include "host/vm_config_words.h"
 
 namespace virga::host {
 

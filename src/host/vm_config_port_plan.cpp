@@ -1,7 +1,6 @@
 // Network adapters, serial ports and the devices every VM has.
 #include "base/error.h"
 #include "host/vm_config_device_plan.h"
-#include "host/vm_config_words.h"
 #include "vmx/text.h"
 
 namespace virga::host {
@@ -43,12 +42,13 @@ void DevicePlanner::set_address(const DeviceChange& change, vmx::NetworkAdapter&
     throw change.invalid("device.addressType", fmt::format("there is no address type '{}'", word));
   if (*type == adapter.address_type && same_mac) return;
   if (*type == vmx::AddressType::generated) {
-    if (!same_mac || (!mac.empty() && adapter.mac.empty()))
-      throw refuse(fmt::format("{} cannot be a generated address", mac));
+    if (!same_mac) throw refuse(fmt::format("{} cannot be a generated address", mac));
     adapter.mac.clear();
   } else {
     const auto address = vmx::normalise_mac(mac);
     if (!address) throw refuse(fmt::format("'{}' is no MAC address", mac));
+    if (vmx::parse_unsigned(address->substr(0, 2), 16).value_or(1) & 1)
+      throw refuse(*address + " is no unicast address");
     try {
       if (*type == vmx::AddressType::manual) vmx::check_manual_mac(*address);
     } catch (const Error& failure) {

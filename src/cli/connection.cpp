@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "model/fault.h"
 
 namespace virga::cli {
 

@@ -316,7 +316,8 @@ void finish_unfinished(Host& host) {
     try {
       const auto config_file = host.locate(path);
       std::vector<datastore::Location> disks;
-      for (const auto& disk : json::parse(document).as_array())
+      const json::value planned = json::parse(document);
+      for (const auto& disk : planned.as_array())
         disks.push_back(host.locate(std::string(disk.as_string())));
       const bool registered = std::any_of(
           host.virtual_machines.begin(), host.virtual_machines.end(),

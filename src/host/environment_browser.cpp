@@ -1,0 +1,92 @@
+#include "host/environment_browser.h"
+
+#include "datastore/virtual_disk.h"
+#include "host/config_option.h"
+#include "host/datastore.h"
+#include "host/names.h"
+#include "host/network.h"
+#include "kernel/faults.h"
+
+namespace virga::host {
+namespace {
+
+void require_this_host(const std::optional<MoRef>& host) {
+  if (host && *host != names::host_system) throw kernel::managed_object_not_found(*host);
+}
+
+vim::VirtualMachineDatastoreInfo describe(const Datastore& datastore) {
+  vim::VirtualMachineDatastoreInfo info;
+  info.name = datastore.properties().summary.name;
+  info.datastore = datastore.properties().summary;
+  info.capability = datastore.properties().capability;
+  info.maxFileSize = static_cast<std::int64_t>(datastore::max_disk_capacity);
+  info.maxVirtualDiskCapacity = info.maxFileSize;
+  info.mode = datastore.files()->read_only() ? "readOnly" : "readWrite";
+  info.vStorageSupport = "vStorageUnsupported";
+  return info;
+}
+
+vim::VirtualMachineNetworkInfo describe(const Network& network) {
+  vim::VirtualMachineNetworkInfo info;
+  info.name = network.properties().name;
+  info.network = network.properties().summary;
+  return info;
+}
+
+}  // namespace
+
+EnvironmentBrowser::EnvironmentBrowser(Host& host)
+    : Implements(host.kernel.inventory, names::environment_browser), host_(host) {}
+
+Async<model::List<vim::VirtualMachineConfigOptionDescriptor>>
+EnvironmentBrowser::QueryConfigOptionDescriptor(
+    model::Call&, const vim::QueryConfigOptionDescriptorRequestType&) {
+  co_return config_option_descriptors(names::host_system);
+}
+
+model::Ptr<vim::VirtualMachineConfigOption> EnvironmentBrowser::option(
+    const std::optional<std::string>& version, const std::vector<std::string>& guests) const {
+  const HardwareVersion* found = &hardware_versions().back();
+  if (version && !version->empty()) {
+    const auto number = parse_hardware_version(*version);
+    if (!number || hardware_version(*number).number != *number)
+      throw kernel::invalid_argument("key", "there is no hardware version '" + *version + "'");
+    found = &hardware_version(*number);
+  }
+  const MachineLimits limits = {host_.capabilities.max_vcpus,
+                                static_cast<std::int64_t>(host_.capabilities.max_memory_mib)};
+  return model::share(config_option(*found, limits, guests));
+}
+
+Async<model::Ptr<vim::VirtualMachineConfigOption>> EnvironmentBrowser::QueryConfigOption(
+    model::Call&, const vim::QueryConfigOptionRequestType& r) {
+  require_this_host(r.host);
+  co_return option(r.key, {});
+}
+
+Async<model::Ptr<vim::VirtualMachineConfigOption>> EnvironmentBrowser::QueryConfigOptionEx(
+    model::Call&, const vim::QueryConfigOptionExRequestType& r) {
+  if (!r.spec) co_return option(std::nullopt, {});
+  require_this_host(r.spec->host);
+  co_return option(r.spec->key, r.spec->guestId);
+}
+
+Async<model::Ptr<vim::ConfigTarget>> EnvironmentBrowser::QueryConfigTarget(
+    model::Call&, const vim::QueryConfigTargetRequestType& r) {
+  require_this_host(r.host);
+  vim::ConfigTarget target;
+  target.numCpus = host_.facts.cpu.threads;
+  target.numCpuCores = host_.facts.cpu.cores;
+  target.numNumaNodes = static_cast<std::int32_t>(host_.facts.numa.size());
+  target.maxCpusPerHost = host_.capabilities.max_vcpus;
+  target.maxMemMBOptimalPerf = static_cast<std::int32_t>(host_.facts.memory_bytes >> 20);
+  target.supportedMaxMemMB = static_cast<std::int32_t>(host_.capabilities.max_memory_mib);
+  for (const auto& [name, datastore] : host_.datastores)
+    target.datastore.push_back(describe(*datastore));
+  for (const auto& [name, network] : host_.networks) target.network.push_back(describe(*network));
+  target.autoVmotion = false;
+  target.sevSupported = false;
+  co_return model::share(std::move(target));
+}
+
+}  // namespace virga::host

@@ -1,5 +1,7 @@
 #include "host/config_option.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "datastore/virtual_disk.h"

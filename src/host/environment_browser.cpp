@@ -16,9 +16,9 @@ void require_this_host(const std::optional<MoRef>& host) {
 
 vim::VirtualMachineDatastoreInfo describe(const Datastore& datastore) {
   vim::VirtualMachineDatastoreInfo info;
-  info.name = datastore.properties().summary.name;
-  info.datastore = datastore.properties().summary;
-  info.capability = datastore.properties().capability;
+  info.name = datastore.properties().name;
+  if (datastore.properties().summary) info.datastore = *datastore.properties().summary;
+  if (datastore.properties().capability) info.capability = *datastore.properties().capability;
   info.maxFileSize = static_cast<std::int64_t>(datastore::max_disk_capacity);
   info.maxVirtualDiskCapacity = info.maxFileSize;
   info.mode = datastore.files()->read_only() ? "readOnly" : "readWrite";

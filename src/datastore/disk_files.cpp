@@ -157,9 +157,8 @@ void put_in_place(const Draft& draft, const std::string& extent, const Location&
   Recovery recovery{{{Action::rename, target.path, inode_of(datastore, extent), extent}},
                     std::move(owed)};
   for (std::size_t i = 0; i < occupants.extents.size(); ++i) {
-    const std::string& path = occupants.extents[i].path;
     recovery.with_pivot.push_back(
-        {Action::rename, draft.path(old_part(i)), inode_of(datastore, path), path});
+        {Action::rename, draft.path(old_part(i)), 0, occupants.extents[i].path});
   }
   draft.record(recovery);
   for (std::size_t i = 0; i < occupants.extents.size(); ++i)

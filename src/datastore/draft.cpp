@@ -96,7 +96,8 @@ void truncate_file(const Datastore& datastore, const RecoveryStep& step) {
 bool concerns(const RecoveryStep& step, const Datastore& datastore) {
   struct stat status;
   try {
-    return status_of(entry_of(datastore, step.path, true), status) && status.st_ino == step.inode;
+    return status_of(entry_of(datastore, step.path, true), status) &&
+           (step.inode == 0 || step.inode == status.st_ino);
   } catch (const Error& failure) {
     if (failure.kind() == ErrorKind::not_found) return false;
     throw;
@@ -131,6 +132,9 @@ void recover(const Datastore& datastore, const std::string& id, int record) {
   const bool has_pivot = status_of(entry_of(datastore, part_path(id, "pivot"), true), status);
   for (const RecoveryStep& step : has_pivot ? recovery.with_pivot : recovery.without_pivot)
     carry_out(datastore, step);
+  // From here on the pivot goes, and its absence must not be read as success.
+  if (::ftruncate(record, 0) != 0 || ::fsync(record) != 0)
+    throw system_error(datastore.display(record_path(id)), "cannot clear");
   remove_parts(datastore, id);
   // Last, so that no part is ever found without its record while its process lives.
   const Entry entry = entry_of(datastore, record_path(id), true);

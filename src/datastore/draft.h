@@ -20,7 +20,8 @@
 
 namespace virga::datastore {
 
-// Done only while `path` is the file with that inode: what somebody else put there stays.
+// Done only while `path` is the file with that inode: what somebody else put there stays. Inode 0
+// is any, for what lies in the private folder.
 struct RecoveryStep {
   enum class Action { remove, rename, truncate };
 

@@ -201,6 +201,20 @@ void Upload::commit() {
   state_->draft.finish();
 }
 
+std::string read_small_file(const Location& file, std::uint64_t limit) {
+  const Download download(file);
+  if (download.size() > limit)
+    throw error(ErrorKind::damaged, file.display(), "{} is larger than {} bytes", file.display(),
+                limit);
+  return read_text(download.fd(), 0, download.size(), file.display());
+}
+
+void write_small_file(const Location& file, std::string_view text) {
+  Upload upload(file);
+  upload.write(text);
+  upload.commit();
+}
+
 // --- Download ----------------------------------------------------------------------------------
 
 Download::Download(const Location& from)

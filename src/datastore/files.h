@@ -53,6 +53,11 @@ class Upload {
   std::unique_ptr<State> state_;
 };
 
+// The whole of a small file: a .vmx, a .vmsd. Refuses one larger than `limit` bytes with damaged.
+std::string read_small_file(const Location& file, std::uint64_t limit = 16 << 20);
+// Replaces it, or makes it, in one step: a reader, or a restart after a crash, sees all or nothing.
+void write_small_file(const Location& file, std::string_view text);
+
 // A file being sent, by ranges; what it is when opened it stays, whatever happens to its name.
 class Download {
  public:

@@ -65,7 +65,8 @@ struct CopySpec {
 void copy_disk(const Location& from, const Location& to, const CopySpec& spec = {},
                const Progress& progress = {}, std::stop_token stop = {});
 
-// The same disk under another name; between datastores by way of a copy.
+// The same disk under another name; between datastores by way of a copy, which a crash at the very
+// end may leave beside the original. Disks of one flat extent; others are ErrorKind::unsupported.
 void move_disk(const Location& from, const Location& to, IfExists if_exists = IfExists::fail,
                const Progress& progress = {}, std::stop_token stop = {});
 

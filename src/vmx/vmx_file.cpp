@@ -41,12 +41,6 @@ std::optional<std::string> parse_value(std::string_view text) {
   return unescape_value(text.substr(1, closing - 1));
 }
 
-std::string_view without_line_end(std::string_view raw) {
-  if (raw.ends_with('\n')) raw.remove_suffix(1);
-  if (raw.ends_with('\r')) raw.remove_suffix(1);
-  return raw;
-}
-
 // Calls `take(raw line, number)` for every line, its end included.
 template <class Take>
 void for_each_line(std::string_view text, Take take) {
@@ -132,37 +126,39 @@ VmxFile VmxFile::parse(std::string_view text, const std::string& name) {
   VmxFile file;
   file.name_ = name;
   file.lines_.clear();
+  file.index_.clear();
   file.size_ = 0;
   for_each_line(decoded, [&](std::string_view raw, std::size_t number) {
-    const auto damaged = [&](std::string_view what) {
-      return error(ErrorKind::damaged, name, "{}, line {}: {}", name, number, what);
-    };
-    if (raw.find('\0') != std::string_view::npos) throw damaged("a zero byte");
-    std::string_view content = without_line_end(raw);
-    if (number == 1 && content.starts_with(byte_order_mark))
-      content.remove_prefix(byte_order_mark.size());
-    content = trim(content);
-    Line line{std::string(raw), {}, {}};
-    if (!content.empty() && content.front() != '#') {
-      const std::size_t equals = content.find('=');
-      if (equals == std::string_view::npos) throw damaged("no '=' after the key");
-      line.key = trim(content.substr(0, equals));
-      if (!is_key(line.key)) throw damaged("what stands before the '=' is no key");
-      const auto value = parse_value(trim(content.substr(equals + 1)));
-      if (!value) throw damaged("the value's quotes do not match");
-      if (!is_utf8(*value)) throw damaged("the value is not UTF-8");
-      if (value->find('\0') != std::string::npos) throw damaged("a zero byte in the value");
-      line.value = *value;
-    }
-    file.append(std::move(line));
-    if (file.index_.size() > max_entries) throw damaged("too many entries");
+    file.append(parse_line(raw, number, name));
+    if (file.index_.size() > max_entries)
+      throw error(ErrorKind::damaged, name, "{}, line {}: too many entries", name, number);
   });
-  if (file.size_ > max_size) throw error(ErrorKind::damaged, name, "{} is too large", name);
-  file.reindex();
   if (!file.lines_.empty() && file.lines_.front().raw.ends_with("\r\n")) file.line_end_ = "\r\n";
   const bool has_other_encoding = !encoding.empty() && !is_named_utf8(encoding);
   if (has_other_encoding || decoded != text) file.set(encoding_key, "UTF-8");
   return file;
+}
+
+VmxFile::Line VmxFile::parse_line(std::string_view raw, std::size_t number,
+                                  const std::string& name) {
+  const auto damaged = [&](std::string_view what) {
+    return error(ErrorKind::damaged, name, "{}, line {}: {}", name, number, what);
+  };
+  if (raw.find('\0') != std::string_view::npos) throw damaged("a zero byte");
+  std::string_view content = raw;
+  if (number == 1 && content.starts_with(byte_order_mark))
+    content.remove_prefix(byte_order_mark.size());
+  content = trim(content);
+  if (content.empty() || content.front() == '#') return {std::string(raw), {}, {}};
+  const std::size_t equals = content.find('=');
+  if (equals == std::string_view::npos) throw damaged("no '=' after the key");
+  const std::string_view key = trim(content.substr(0, equals));
+  if (!is_key(key)) throw damaged("what stands before the '=' is no key");
+  const auto value = parse_value(trim(content.substr(equals + 1)));
+  if (!value) throw damaged("the value's quotes do not match");
+  if (!is_utf8(*value)) throw damaged("the value is not UTF-8");
+  if (value->find('\0') != std::string::npos) throw damaged("a zero byte in the value");
+  return {std::string(raw), std::string(key), *value};
 }
 
 std::string VmxFile::serialise() const {
@@ -173,9 +169,18 @@ std::string VmxFile::serialise() const {
 }
 
 void VmxFile::append(Line line) {
+  if (!lines_.empty() && !lines_.back().raw.ends_with('\n')) {
+    lines_.back().raw += line_end_;
+    size_ += line_end_.size();
+  }
   size_ += line.raw.size();
   if (!line.key.empty()) index_[to_lower(line.key)] = lines_.size();
   lines_.push_back(std::move(line));
+}
+
+void VmxFile::replace(std::size_t at, Line line) {
+  size_ += line.raw.size() - lines_[at].raw.size();
+  lines_[at] = std::move(line);
 }
 
 void VmxFile::prepend(Line line) {
@@ -234,33 +239,25 @@ void VmxFile::set(std::string_view key, std::string_view value) {
     throw error(ErrorKind::invalid_argument, std::string(key), "the value of {} is not text", key);
 
   const auto found = index_.find(to_lower(key));
-  if (found != index_.end() && lines_[found->second].value == value) return;
-  const std::string_view spelt = found != index_.end() ? lines_[found->second].key : key;
-  Line line{fmt::format("{} = \"{}\"{}", spelt, escape_value(value), line_end_), std::string(spelt),
-            std::string(value)};
   const bool is_new = found == index_.end();
+  if (!is_new && lines_[found->second].value == value) return;
+  const std::string spelt = is_new ? std::string(key) : lines_[found->second].key;
+  Line line{fmt::format("{} = \"{}\"{}", spelt, escape_value(value), line_end_), spelt,
+            std::string(value)};
   if (size_ + line.raw.size() > max_size || (is_new && index_.size() == max_entries))
     throw error(ErrorKind::invalid_argument, std::string(key), "{} does not hold {} too", name_,
                 key);
 
-  // Text beyond ASCII needs the encoding said, and said in front, for VMware to read it right.
-  if (is_new && equal_ignoring_case(key, encoding_key)) return prepend(std::move(line));
-  if (!is_ascii(value) && !contains(encoding_key)) {
-    set(encoding_key, "UTF-8");
-    set(key, value);
-    return;
-  }
+  const bool is_encoding = equal_ignoring_case(key, encoding_key);
   if (!is_new) {
-    Line& old = lines_[found->second];
-    size_ += line.raw.size() - old.raw.size();
-    old = std::move(line);
-    return;
+    replace(found->second, std::move(line));
+  } else if (is_encoding) {
+    prepend(std::move(line));
+  } else {
+    append(std::move(line));
   }
-  if (!lines_.empty() && !lines_.back().raw.ends_with('\n')) {
-    lines_.back().raw += line_end_;
-    size_ += line_end_.size();
-  }
-  append(std::move(line));
+  // VMware reads text beyond ASCII right only when the encoding is said, and said in front.
+  if (!is_encoding && !is_ascii(value) && !contains(encoding_key)) set(encoding_key, "UTF-8");
 }
 
 void VmxFile::set_bool(std::string_view key, bool value) {

@@ -71,7 +71,9 @@ class VmxFile {
     std::string value;
   };
 
+  static Line parse_line(std::string_view raw, std::size_t number, const std::string& name);
   void append(Line line);
+  void replace(std::size_t at, Line line);
   void prepend(Line line);
   void reindex();
   std::size_t erase_if(const std::function<bool(std::string_view key)>& doomed);

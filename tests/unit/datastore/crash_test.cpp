@@ -66,32 +66,67 @@ struct Crash {
   std::function<void(const std::shared_ptr<const Datastore>&)> operation;
 };
 
-void expect_whole_or_nothing(const Crash& crash) {
+// A datastore in memory, for speed: these tests are about the order of the calls.
+struct Scene {
+  TestFolder folder{"/dev/shm"};
+  std::shared_ptr<const Datastore> datastore = std::make_shared<Datastore>("ds", folder.path());
+
+  explicit Scene(const Crash& crash) { crash.prepare(datastore); }
+};
+
+struct Outcomes {
   Content before, after;
+};
+
+Outcomes outcomes_of(const Crash& crash) {
+  const Scene scene(crash);
+  Outcomes outcomes;
+  outcomes.before = state_of(scene.folder);
+  crash.operation(scene.datastore);
+  outcomes.after = state_of(scene.folder);
+  EXPECT_FALSE(outcomes.before == outcomes.after);
+  return outcomes;
+}
+
+void expect_whole_or_nothing(const Crash& crash) {
+  const auto [before, after] = outcomes_of(crash);
   bool seen_before = false, seen_after = false;
-  for (int call = 0;; ++call) {
-    // In memory, for speed: it is about the order of the calls.
-    const TestFolder folder("/dev/shm");
-    const auto datastore = std::make_shared<Datastore>("ds", folder.path());
-    crash.prepare(datastore);
-    if (call == 0) {
-      before = state_of(folder);
-      crash.operation(datastore);
-      after = state_of(folder);
-      ASSERT_FALSE(before == after);
-      continue;
-    }
-    const End end = run_until_call(call, [&] { crash.operation(datastore); });
+  End end = End::killed;
+  for (int call = 1; end == End::killed; ++call) {
+    const Scene scene(crash);
+    end = run_until_call(call, [&] { crash.operation(scene.datastore); });
     ASSERT_NE(end, End::failed) << "call " << call;
-    sweep(Datastore("ds", folder.path()));
-    ASSERT_EQ(drafts_in(folder.path()), 0u) << "call " << call;
-    const Content state = state_of(folder);
+    sweep(*scene.datastore);
+    ASSERT_EQ(drafts_in(scene.folder.path()), 0u) << "call " << call;
+    const Content state = state_of(scene.folder);
     ASSERT_TRUE(state == before || state == after) << "call " << call;
     seen_before |= state == before;
     seen_after |= state == after;
-    if (end == End::finished) break;
   }
   EXPECT_TRUE(seen_before && seen_after);
+}
+
+// The sweep is killed at each of its calls, after the operation was at every `step`th of its own.
+void expect_sweep_to_bear_crashes(const Crash& crash, int step) {
+  const auto [before, after] = outcomes_of(crash);
+  int swept = 0;
+  for (int call = step;; call += step) {
+    End end = End::killed;
+    for (int sweep_call = 1; end == End::killed; ++sweep_call) {
+      const Scene scene(crash);
+      if (run_until_call(call, [&] { crash.operation(scene.datastore); }) == End::finished) {
+        EXPECT_GT(swept, 0);
+        return;
+      }
+      end = run_until_call(sweep_call, [&] { sweep(*scene.datastore); });
+      ASSERT_NE(end, End::failed);
+      sweep(*scene.datastore);
+      ASSERT_EQ(drafts_in(scene.folder.path()), 0u);
+      const Content state = state_of(scene.folder);
+      ASSERT_TRUE(state == before || state == after) << "call " << call << ", then " << sweep_call;
+      ++swept;
+    }
+  }
 }
 
 void create(const std::shared_ptr<const Datastore>& datastore, const std::string& path,
@@ -151,6 +186,17 @@ TEST(Crash, InMoveDiskOverAnother) {
                            [](const auto& ds) {
                              move_disk({ds, "a.vmdk"}, {ds, "b.vmdk"}, IfExists::replace);
                            }});
+}
+
+TEST(Crash, InTheSweepAfterwards) {
+  expect_sweep_to_bear_crashes({[](const auto& ds) {
+                                  create(ds, "a.vmdk", mib);
+                                  create(ds, "b.vmdk", 2 * mib);
+                                },
+                                [](const auto& ds) {
+                                  move_disk({ds, "a.vmdk"}, {ds, "b.vmdk"}, IfExists::replace);
+                                }},
+                               9);
 }
 
 TEST(Crash, InExtendDisk) {

@@ -188,6 +188,14 @@ TEST_F(FilesTest, SendsRanges) {
   expect_error(ErrorKind::invalid_argument, "[ds] d", [&] { Download(at("d")); });
 }
 
+TEST_F(FilesTest, ReadsAndReplacesSmallFiles) {
+  write_small_file(at("a.vmx"), "one");
+  write_small_file(at("a.vmx"), "two");
+  EXPECT_EQ(read_small_file(at("a.vmx")), "two");
+  expect_error(ErrorKind::damaged, "[ds] a.vmx is larger",
+               [&] { read_small_file(at("a.vmx"), 2); });
+}
+
 // While its process lives, what is under way is nobody else's to clear.
 TEST_F(FilesTest, IsNotSweptUnderWay) {
   Upload upload(at("a"));

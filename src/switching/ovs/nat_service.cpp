@@ -25,6 +25,8 @@ void NatService::adopt() {
 }
 
 Async<void> NatService::apply(std::vector<NatNetwork> wanted, bool devices_are_new) {
+  if (!devices_are_new && serves(wanted)) co_return;
+  served_.reset();
   co_await end_unwanted(wanted);
   for (const auto& network : wanted) {
     disable_ipv6(network.device);
@@ -35,6 +37,13 @@ Async<void> NatService::apply(std::vector<NatNetwork> wanted, bool devices_are_n
   co_await load_rules(std::move(rules));
   if (!wanted.empty()) enable_ipv4_forwarding();
   for (const auto& network : wanted) co_await serve_dhcp(network, devices_are_new);
+  served_ = std::move(wanted);
+}
+
+bool NatService::serves(const std::vector<NatNetwork>& wanted) const {
+  return served_ == wanted && std::all_of(dhcp_.begin(), dhcp_.end(), [](const auto& entry) {
+           return entry.second->running();
+         });
 }
 
 Async<void> NatService::stop() {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,9 @@ class NatService {
 
   // Finds the dnsmasqs that still run from earlier.
   void adopt();
-  // Makes exactly the `wanted` networks work; idempotent. Their devices must exist. With
-  // `devices_are_new`, dnsmasqs start anew: their sockets are bound to devices that are gone.
+  // Makes exactly the `wanted` networks work; does nothing where they do. Their devices must exist.
+  // With `devices_are_new`, all is done anew: addresses went with the old devices, and the
+  // dnsmasqs' sockets are bound to them.
   Async<void> apply(std::vector<NatNetwork> wanted, bool devices_are_new);
   // Ends the dnsmasqs and takes the table away. IPv4 forwarding stays on: by now others may count
   // on it.
@@ -34,6 +36,7 @@ class NatService {
   bool is_gateway(const std::string& device) const { return dhcp_.contains(device); }
 
  private:
+  bool serves(const std::vector<NatNetwork>& wanted) const;
   Async<void> end_unwanted(const std::vector<NatNetwork>& wanted);
   Async<void> serve_dhcp(NatNetwork wanted, bool device_is_new);
   Async<void> load_rules(std::string rules);
@@ -44,6 +47,8 @@ class NatService {
   Files files_;
   Started started_;
   std::map<std::string, std::shared_ptr<Daemon>> dhcp_;  // by gateway device
+  // What the last apply() brought about; empty until one did, and after one failed.
+  std::optional<std::vector<NatNetwork>> served_;
 };
 
 }  // namespace virga::switching::ovs

@@ -132,12 +132,11 @@ class OvsSwitching : public Switching, public std::enable_shared_from_this<OvsSw
   Async<void> commit(Books next);
   Async<void> bring_about(const Books& next, bool strict);
   Async<void> save(const Books& next);
-  Async<void> apply_nat(const Books& next, bool devices_are_new);
   Async<AsyncMutex::Guard> lock();
   std::vector<Subnet> foreign_routes() const;
 
   // The daemons.
-  Async<bool> run_database();
+  Async<void> run_database();
   Async<bool> run_switch();
   Async<void> connect();
   void recover_ports();
@@ -189,16 +188,25 @@ Async<void> OvsSwitching::start() {
     }
   }
   co_await bring_about(books_, false);
-  nat_.adopt();
-  co_await apply_nat(books_, fresh);
   started_ = true;
+  nat_.adopt();
+  try {
+    co_await nat_.apply(nat_networks(books_, instance_), fresh);
+  } catch (const std::exception& e) {
+    // The guests' own network works; the next change tries again.
+    report("NAT", false, fmt::format("NAT does not work: {}", e.what()));
+  }
 }
 
 Async<void> OvsSwitching::stop() {
   const auto self = shared_from_this();
   stopping_ = true;
   const auto guard = co_await changing_.lock();
-  co_await nat_.stop();
+  try {
+    co_await nat_.stop();
+  } catch (const std::exception& e) {
+    logger("switching")->warn("cannot take NAT back: {}", e.what());
+  }
   if (switch_->running()) {
     const auto ask = [files = files_] {
       try {
@@ -214,19 +222,16 @@ Async<void> OvsSwitching::stop() {
   co_await database_->stop();
 }
 
-// True when the daemon was started, false when it ran already.
-Async<bool> OvsSwitching::run_database() {
-  if (database_->running() || database_->adopt()) {
-    watch(database_, &OvsSwitching::revive_database);
-    co_return false;
+Async<void> OvsSwitching::run_database() {
+  if (!database_->adopt()) {
+    const auto prepare = [files = files_] { prepare_database(files); };
+    co_await offload(pool_, prepare);
+    co_await database_->start();
   }
-  const auto prepare = [files = files_] { prepare_database(files); };
-  co_await offload(pool_, prepare);
-  co_await database_->start();
   watch(database_, &OvsSwitching::revive_database);
-  co_return true;
 }
 
+// True when it was started, false when it ran already.
 Async<bool> OvsSwitching::run_switch() {
   const bool adopted = switch_->adopt();
   if (!adopted) co_await switch_->start();
@@ -285,7 +290,7 @@ Async<void> OvsSwitching::commit(Books next) {
   std::exception_ptr failure;
   try {
     co_await bring_about(next, true);
-    co_await apply_nat(next, false);
+    co_await nat_.apply(nat_networks(next, instance_), false);
     co_await save(next);
   } catch (const std::exception&) {
     failure = std::current_exception();
@@ -296,7 +301,7 @@ Async<void> OvsSwitching::commit(Books next) {
   }
   try {
     co_await bring_about(books_, false);
-    co_await apply_nat(books_, false);
+    co_await nat_.apply(nat_networks(books_, instance_), false);
   } catch (const std::exception& e) {
     // The next change, or the revival of the daemon at fault, brings the books about.
     logger("switching")->error("cannot take a failed change back yet: {}", e.what());
@@ -334,12 +339,6 @@ Async<void> OvsSwitching::bring_about(const Books& next, bool strict) {
   for (const auto& name : interface_names(wanted_bridges(books_, instance_, datapath_type_)))
     added.erase(name);
   check_interfaces(client_->replica(), added);
-}
-
-Async<void> OvsSwitching::apply_nat(const Books& next, bool devices_are_new) {
-  std::vector<NatNetwork> networks = nat_networks(next, instance_);
-  if (!devices_are_new && started_ && networks == nat_networks(books_, instance_)) co_return;
-  co_await nat_.apply(std::move(networks), devices_are_new);
 }
 
 Async<void> OvsSwitching::save(const Books& next) {
@@ -527,7 +526,7 @@ Async<void> OvsSwitching::revive_switch() {
   if (stopping_) co_return co_await switch_->stop();
   // Its own devices ended with it and are new: without addresses.
   const auto guard = co_await lock();
-  co_await apply_nat(books_, true);
+  co_await nat_.apply(nat_networks(books_, instance_), true);
 }
 
 Async<void> OvsSwitching::revive_dhcp() {

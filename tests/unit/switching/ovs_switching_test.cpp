@@ -383,6 +383,20 @@ TEST_F(OvsSwitchingTest, AFailedChangeLeavesNothingBehind) {
   EXPECT_TRUE(make_guest(11)->reaches("10.77.0.1"));
 }
 
+TEST_F(OvsSwitchingTest, NatThatCannotBeServedLeavesNothingBehind) {
+  loop_.run(switching_->add_switch({.name = "vSwitch0"}));
+  const fs::path obstacle = machine_.state_dir() / ("dhcp-" + gateway_ + ".conf");
+  fs::create_directories(obstacle);
+  const PortGroup wanted{.name = vm_network, .virtual_switch = "vSwitch0", .nat = Nat{}};
+  refusal(switching_->add_port_group(wanted));
+  EXPECT_THAT(switching_->port_groups(), IsEmpty());
+  EXPECT_FALSE(ovs::device_exists(gateway_));
+  EXPECT_THAT(run_checked({"nft", "list", "tables"}), IsEmpty());
+  fs::remove(obstacle);
+  loop_.run(switching_->add_port_group(wanted));
+  EXPECT_TRUE(make_guest(11)->reaches("10.77.0.1"));
+}
+
 TEST_F(OvsSwitchingTest, StopEndsEveryProcessAndTakesTheNetworkBack) {
   make_network();
   std::vector<int> pids;

@@ -32,12 +32,10 @@ constexpr int max_controllers(Bus bus) {
   return bus == Bus::ide ? 2 : 4;
 }
 constexpr int scsi_own_unit = 7;  // the controller's own address on its bus
-int max_units(Bus bus);           // 2, 16, 30, 15; unit numbers lie below it
 constexpr int max_network_adapters = 10;
 constexpr int max_serial_ports = 32;
 constexpr int max_floppies = 2;
 
-bool is_valid(const Slot& slot);  // within the limits, and not SCSI's unit 7
 
 // --- Controllers and what hangs on them --------------------------------------------------------
 

@@ -106,7 +106,7 @@ void add_controllers(DeviceOptions& options, const HardwareVersion& version) {
   vim::VirtualIDEControllerOption ide;
   ide.type = "VirtualIDEController";
   ide.devices = ide.numIDEDisks = ide.numIDECdroms =
-      int_option(0, vmx::max_units(vmx::Bus::ide), 0);
+      int_option(0, vmx::unit_count(vmx::Bus::ide, vmx::ControllerModel::ahci, version.number), 0);
   ide.supportedDevice = {"VirtualDisk", "VirtualCdrom"};
   options.push_back(model::share(std::move(ide)));
   add_scsi<vim::ParaVirtualSCSIControllerOption>(options, vmx::ControllerModel::pvscsi, version);

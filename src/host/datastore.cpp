@@ -87,9 +87,10 @@ Datastore::Datastore(Host& host, MoRef self, std::shared_ptr<const datastore::Da
 
 Async<void> Datastore::refresh() {
   const auto files = files_;
-  const auto [space, uncommitted] = co_await offload(host().kernel.workers, [files] {
+  const auto work = [files] {
     return std::pair(files->space(), datastore::uncommitted_space(*files));
-  });
+  };
+  const auto [space, uncommitted] = co_await offload(host().kernel.workers, work);
   update([&](Properties& p) { fill(p, self(), *files, space, uncommitted); });
 }
 

@@ -177,15 +177,18 @@ Async<wire::Response> DatastoreFiles::put(wire::Request& request, Access access)
     const std::size_t n = co_await request.stream->read(buffer);
     if (n == 0) break;
     const std::string_view piece(buffer.data(), n);
-    co_await offload(host_.kernel.workers, [upload, piece] { upload->write(piece); });
+    const auto work = [upload, piece] { upload->write(piece); };
+    co_await offload(host_.kernel.workers, work);
   }
-  co_await offload(host_.kernel.workers, [upload] { upload->commit(); });
+  const auto work2 = [upload] { upload->commit(); };
+  co_await offload(host_.kernel.workers, work2);
   co_return wire::respond(access.exists ? 200 : 201, "", "");
 }
 
 Async<wire::Response> DatastoreFiles::remove(Access access) {
   const auto place = access.place;
-  co_await offload(host_.kernel.workers, [place] { datastore::remove(place); });
+  const auto work = [place] { datastore::remove(place); };
+  co_await offload(host_.kernel.workers, work);
   co_return wire::respond(204, "", "");
 }
 

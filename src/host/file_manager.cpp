@@ -106,7 +106,8 @@ Async<MoRef> FileManager::DeleteDatastoreFile_Task(model::Call& call,
 Async<void> FileManager::MakeDirectory(model::Call& call, const vim::MakeDirectoryRequestType& r) {
   const auto place = authorized_place(host_, call, r.name, kFileManagement);
   const bool parents = r.createParentDirectories.value_or(false);
-  co_await offload(host_.kernel.workers, [=] { datastore::make_folder(place, parents); });
+  const auto work = [=] { datastore::make_folder(place, parents); };
+  co_await offload(host_.kernel.workers, work);
 }
 
 }  // namespace virga::host

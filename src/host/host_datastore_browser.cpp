@@ -181,7 +181,8 @@ Async<MoRef> HostDatastoreBrowser::SearchDatastoreSubFolders_Task(
 
 Async<void> HostDatastoreBrowser::DeleteFile(model::Call& call, const vim::DeleteFileRequestType& r) {
   const auto place = locate(call, r.datastorePath, "Datastore.DeleteFile");
-  co_await offload(host_.kernel.workers, [place] { datastore::remove(place); });
+  const auto work = [place] { datastore::remove(place); };
+  co_await offload(host_.kernel.workers, work);
 }
 
 }  // namespace virga::host

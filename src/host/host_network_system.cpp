@@ -239,7 +239,8 @@ void HostNetworkSystem::publish() {
 
 Async<void> HostNetworkSystem::AddVirtualSwitch(model::Call&,
                                                 const vim::AddVirtualSwitchRequestType& r) {
-  co_await translated(host_.switching->add_switch(translate(r.vswitchName, r.spec.get())));
+  switching::VirtualSwitch wanted = translate(r.vswitchName, r.spec.get());
+  co_await translated(host_.switching->add_switch(std::move(wanted)));
   publish();
 }
 
@@ -251,12 +252,14 @@ Async<void> HostNetworkSystem::RemoveVirtualSwitch(model::Call&,
 
 Async<void> HostNetworkSystem::UpdateVirtualSwitch(model::Call&,
                                                    const vim::UpdateVirtualSwitchRequestType& r) {
-  co_await translated(host_.switching->update_switch(translate(r.vswitchName, &r.spec)));
+  switching::VirtualSwitch wanted = translate(r.vswitchName, &r.spec);
+  co_await translated(host_.switching->update_switch(std::move(wanted)));
   publish();
 }
 
 Async<void> HostNetworkSystem::AddPortGroup(model::Call&, const vim::AddPortGroupRequestType& r) {
-  co_await translated(made(host_.switching->add_port_group(translate(r.portgrp))));
+  switching::PortGroup wanted = translate(r.portgrp);
+  co_await translated(made(host_.switching->add_port_group(std::move(wanted))));
   publish();
 }
 

@@ -133,7 +133,8 @@ Async<MoRef> VirtualDiskManager::ZeroFillVirtualDisk_Task(
 Async<std::string> VirtualDiskManager::QueryVirtualDiskUuid(
     model::Call& call, const vim::QueryVirtualDiskUuidRequestType& r) {
   const auto disk = place(call, r.name);
-  const auto info = co_await offload(host_.kernel.workers, [=] { return datastore::query_disk(disk); });
+  const auto work = [=] { return datastore::query_disk(disk); };
+  const auto info = co_await offload(host_.kernel.workers, work);
   co_return info.uuid;
 }
 
@@ -141,13 +142,15 @@ Async<void> VirtualDiskManager::SetVirtualDiskUuid(model::Call& call,
                                                    const vim::SetVirtualDiskUuidRequestType& r) {
   const auto disk = place(call, r.name);
   const std::string uuid = r.uuid;
-  co_await offload(host_.kernel.workers, [=] { datastore::set_disk_uuid(disk, uuid); });
+  const auto work = [=] { datastore::set_disk_uuid(disk, uuid); };
+  co_await offload(host_.kernel.workers, work);
 }
 
 Async<model::Ptr<vim::HostDiskDimensionsChs>> VirtualDiskManager::QueryVirtualDiskGeometry(
     model::Call& call, const vim::QueryVirtualDiskGeometryRequestType& r) {
   const auto disk = place(call, r.name);
-  const auto info = co_await offload(host_.kernel.workers, [=] { return datastore::query_disk(disk); });
+  const auto work = [=] { return datastore::query_disk(disk); };
+  const auto info = co_await offload(host_.kernel.workers, work);
   vim::HostDiskDimensionsChs geometry;
   geometry.cylinder = static_cast<std::int64_t>(info.geometry.cylinders);
   geometry.head = static_cast<std::int32_t>(info.geometry.heads);

@@ -136,7 +136,7 @@ Async<VirtualMachine::Disks> VirtualMachine::query_disks(vmx::MachineConfig conf
       // On a datastore this host has not got: the disk is shown without its size.
     }
   }
-  co_return co_await offload(host().kernel.workers, [places] {
+  const auto work = [places] {
     Disks disks;
     for (const auto& place : places) {
       try {
@@ -146,7 +146,8 @@ Async<VirtualMachine::Disks> VirtualMachine::query_disks(vmx::MachineConfig conf
       }
     }
     return disks;
-  });
+  };
+  co_return co_await offload(host().kernel.workers, work);
 }
 
 void VirtualMachine::publish_config() {
@@ -194,11 +195,12 @@ Async<void> VirtualMachine::save_config(vmx::MachineConfig config) {
   vmx::write(config, next);
   const std::string text = next.serialise();
   const datastore::Location place = config_file_;
-  co_await offload(host().kernel.workers, [place, text] {
+  const auto work = [place, text] {
     datastore::Upload upload(place, datastore::IfExists::replace);
     upload.write(text);
     upload.commit();
-  });
+  };
+  co_await offload(host().kernel.workers, work);
   file_ = std::move(next);
   config_ = std::move(config);
 }
@@ -272,12 +274,13 @@ void VirtualMachine::require_power_state(vim::VirtualMachinePowerState wanted) c
 
 Async<void> VirtualMachine::Reload(model::Call&, const vim::ReloadRequestType&) {
   const auto place = config_file_;
-  const std::string text = co_await offload(host().kernel.workers, [place] {
+  const auto work = [place] {
     const datastore::Download file(place);
     std::string content(file.size(), '\0');
     content.resize(file.read(0, content));
     return content;
-  });
+  };
+  const std::string text = co_await offload(host().kernel.workers, work);
   file_ = vmx::VmxFile::parse(text, place.display());
   co_await load();
   update([](Properties& p) {
@@ -327,7 +330,7 @@ Async<void> create_disks(Host& host, const std::vector<DiskToCreate>& disks,
                          kernel::TaskHandle& handle) {
   std::vector<std::pair<datastore::Location, datastore::DiskSpec>> wanted;
   for (const DiskToCreate& disk : disks) wanted.emplace_back(host.locate(disk.path.format()), disk.spec);
-  co_await offload(host.kernel.workers, [&handle, wanted] {
+  const auto work = [&handle, wanted] {
     std::size_t made = 0;
     try {
       for (const auto& [place, spec] : wanted) {
@@ -340,15 +343,17 @@ Async<void> create_disks(Host& host, const std::vector<DiskToCreate>& disks,
       while (made > 0) datastore::delete_disk(wanted[--made].first);
       throw;
     }
-  });
+  };
+  co_await offload(host.kernel.workers, work);
 }
 
 Async<void> delete_disks(Host& host, std::vector<vmx::DatastorePath> disks) {
   std::vector<datastore::Location> places;
   for (const auto& disk : disks) places.push_back(host.locate(disk.format()));
-  co_await offload(host.kernel.workers, [places] {
+  const auto work = [places] {
     for (const auto& place : places) datastore::delete_disk(place);
-  });
+  };
+  co_await offload(host.kernel.workers, work);
 }
 
 std::vector<vmx::DatastorePath> paths_of(const std::vector<DiskToCreate>& disks) {
@@ -375,9 +380,10 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
   try {
     for (const DiskToGrow& disk : plan.grow) {
       const auto place = host().locate(disk.path.format());
-      co_await offload(kernel.workers, [place, disk] {
+      const auto work = [place, disk] {
         datastore::extend_disk(place, disk.capacity, disk.eager_zero);
-      });
+      };
+      co_await offload(kernel.workers, work);
     }
     disks_ = co_await query_disks(plan.config);
     if (machine_) co_await apply_hot(plan);

@@ -276,8 +276,9 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
     if (vm->config_file().display() == config_file.display())
       throw kernel::already_exists(vm->properties().name);
   }
+  const auto work = [config_file] { return read_all(config_file); };
   const std::string text =
-      co_await offload(host.kernel.workers, [config_file] { return read_all(config_file); });
+      co_await offload(host.kernel.workers, work);
   auto file = vmx::VmxFile::parse(text, config_file.display());
   vmx::MachineConfig config = vmx::read(file);
   if (wanted.name) config.display_name = *wanted.name;
@@ -438,7 +439,8 @@ Async<void> VirtualMachine::destroy(std::string user) {
   unregister(user);
   const auto place = config_file_;
   const auto config = config_;
-  co_await offload(host().kernel.workers, [=] { delete_files(place, config, disks); });
+  const auto work = [=] { delete_files(place, config, disks); };
+  co_await offload(host().kernel.workers, work);
   host().kernel.database->erase(kUnfinished, journal);
 }
 

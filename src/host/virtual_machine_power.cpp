@@ -77,9 +77,10 @@ Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handl
 Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
   const datastore::Location place = config_file_;
   const auto owner = datastore::LockOwner::self(host().identity.uuid, host().identity.name);
-  lock_ = co_await offload(host().kernel.workers, [place, owner] {
+  const auto work = [place, owner] {
     return std::optional(datastore::VmLock::acquire(place, owner));
-  });
+  };
+  lock_ = co_await offload(host().kernel.workers, work);
   handle.report(10);
   disks_ = co_await query_disks(config_);
   const bool resuming = !config_.suspend_state.empty();
@@ -98,9 +99,10 @@ Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
   co_await save_config(std::move(running));
   if (resuming) {
     const auto state = config_file_.sibling(suspend_file(config_file_));
-    co_await offload(host().kernel.workers, [state] {
+    const auto work2 = [state] {
       if (state.datastore->exists(state.path)) datastore::remove(state);
-    });
+    };
+    co_await offload(host().kernel.workers, work2);
   }
 }
 
@@ -108,7 +110,8 @@ Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::Machin
   hypervisor::StartOptions options;
   if (spec.firmware == hypervisor::Firmware::efi) {
     const std::string nvram = spec.nvram_path;
-    co_await offload(host().kernel.workers, [nvram] { hypervisor::create_efi_variables(nvram); });
+    const auto work = [nvram] { hypervisor::create_efi_variables(nvram); };
+    co_await offload(host().kernel.workers, work);
   }
   for (hypervisor::Nic& nic : spec.nics) {
     const std::string network = adapter_with(config_, nic.key).network;
@@ -292,9 +295,10 @@ Async<void> VirtualMachine::discard_suspended_state() {
   vmx::MachineConfig off = config_;
   off.suspend_state.clear();
   co_await save_config(std::move(off));
-  co_await offload(host().kernel.workers, [state] {
+  const auto work = [state] {
     if (state.datastore->exists(state.path)) datastore::remove(state);
-  });
+  };
+  co_await offload(host().kernel.workers, work);
   set_power_state(vim::VirtualMachinePowerState::poweredOff);
   publish_config();
   log("Powered off while suspended");
@@ -329,9 +333,10 @@ Async<MoRef> VirtualMachine::SuspendVM_Task(model::Call& call, const vim::Suspen
 
 Async<void> VirtualMachine::suspend(kernel::TaskHandle& handle) {
   const auto state = config_file_.sibling(suspend_file(config_file_));
-  co_await offload(host().kernel.workers, [state] {
+  const auto work = [state] {
     if (state.datastore->exists(state.path)) datastore::remove(state);
-  });
+  };
+  co_await offload(host().kernel.workers, work);
   co_await running_machine().save(absolute(state), [&handle](int percent) { handle.report(percent); });
   while (powered_on()) co_await run_ended_.wait();
 }
@@ -518,7 +523,7 @@ Async<MoRef> VirtualMachine::CreateScreenshot_Task(model::Call& call,
                        const std::string png = co_await running_machine().screenshot();
                        const auto config = vmx::DatastorePath::parse(config_file_.display());
                        const auto place = config_file_;
-                       const std::string made = co_await offload(host().kernel.workers, [=] {
+                       const auto work = [=] {
                          for (int n = 1;; ++n) {
                            const auto to = place.sibling(fmt::format("{}-{}.png", config.stem(), n));
                            if (to.datastore->exists(to.path)) continue;
@@ -527,7 +532,8 @@ Async<MoRef> VirtualMachine::CreateScreenshot_Task(model::Call& call,
                            upload.commit();
                            return to.display();
                          }
-                       });
+                       };
+                       const std::string made = co_await offload(host().kernel.workers, work);
                        co_return model::any(made);
                      });
 }

@@ -121,7 +121,8 @@ struct Accounts::State {
   Async<Record> with_password(Record record, std::string password) {
     record.salt = random_hex(16);
     const std::string salt = record.salt;
-    record.hash = co_await offload(workers, [password, salt] { return derive(password, salt); });
+    const auto work = [password, salt] { return derive(password, salt); };
+    record.hash = co_await offload(workers, work);
     co_return record;
   }
 };
@@ -146,8 +147,9 @@ Async<bool> Accounts::verify(std::string name, std::string password) {
   const auto record = state->load(name);
   // An unknown name is hashed like a known one, so that the time tells nothing.
   const std::string salt = record ? record->salt : std::string(32, '0');
+  const auto work = [password, salt] { return derive(password, salt); };
   const std::string derived =
-      co_await offload(state->workers, [password, salt] { return derive(password, salt); });
+      co_await offload(state->workers, work);
   const bool right = record && derived.size() == record->hash.size() &&
                      CRYPTO_memcmp(derived.data(), record->hash.data(), derived.size()) == 0;
   if (state->locked(name)) co_return false;
@@ -161,7 +163,8 @@ Async<void> Accounts::create(Account account, std::string password) {
   if (state_->load(account.name))
     throw error(ErrorKind::already_exists, account.name, "account {} exists already", account.name);
   const auto state = state_;
-  Record record = co_await state->with_password(Record{std::move(account), {}, {}}, std::move(password));
+  Record record{std::move(account), {}, {}};
+  record = co_await state->with_password(std::move(record), std::move(password));
   state->store(record);
 }
 

@@ -189,12 +189,13 @@ class Search {
 Async<References> find_all(Kernel& kernel, Reader reader, std::optional<MoRef> datacenter,
                            bool machines, MachineTest machine_test, HostTest host_test,
                            std::string text) {
-  References found = co_await offload(
-      kernel.readers, [&kernel, reader, datacenter, machines, machine_test, host_test, text] {
+  const auto work = [&kernel, reader, datacenter, machines, machine_test, host_test, text] {
         Search search(kernel, reader);
         return machines ? search.all(datacenter, machine_test, text)
                         : search.all(datacenter, host_test, text);
-      });
+      };
+  References found = co_await offload(
+      kernel.readers, work);
   co_return found;
 }
 
@@ -250,33 +251,35 @@ Async<std::optional<MoRef>> SearchIndex::FindByIp(model::Call& call,
 
 Async<std::optional<MoRef>> SearchIndex::FindByDatastorePath(
     model::Call& call, const vim::FindByDatastorePathRequestType& r) {
-  std::optional<MoRef> found =
-      co_await offload(kernel_.readers, [&kernel = kernel_, reader = Reader::of(context(call)),
+  const auto work = [&kernel = kernel_, reader = Reader::of(context(call)),
                                          datacenter = r.datacenter, path = normal_path(r.path)] {
         Search search(kernel, reader);
         search.require_datastore(datacenter, path);
         const References machines = search.all(datacenter, machine_is_at, path);
         return machines.empty() ? std::nullopt : std::optional(machines.front());
-      });
+      };
+  std::optional<MoRef> found =
+      co_await offload(kernel_.readers, work);
   co_return found;
 }
 
 Async<std::optional<MoRef>> SearchIndex::FindByInventoryPath(
     model::Call& call, const vim::FindByInventoryPathRequestType& r) {
+  const auto work = [&kernel = kernel_, reader = Reader::of(context(call)),
+                        path = r.inventoryPath] { return Search(kernel, reader).at_path(path); };
   std::optional<MoRef> found = co_await offload(
-      kernel_.readers, [&kernel = kernel_, reader = Reader::of(context(call)),
-                        path = r.inventoryPath] { return Search(kernel, reader).at_path(path); });
+      kernel_.readers, work);
   co_return found;
 }
 
 Async<std::optional<MoRef>> SearchIndex::FindChild(model::Call& call,
                                                    const vim::FindChildRequestType& r) {
-  std::optional<MoRef> found = co_await offload(
-      kernel_.readers,
-      [&kernel = kernel_, reader = Reader::of(context(call)), entity = r.entity, name = r.name] {
+  const auto work = [&kernel = kernel_, reader = Reader::of(context(call)), entity = r.entity, name = r.name] {
         if (!Access(kernel, reader).find(entity)) throw managed_object_not_found(entity);
         return Search(kernel, reader).child(entity, name);
-      });
+      };
+  std::optional<MoRef> found = co_await offload(
+      kernel_.readers, work);
   co_return found;
 }
 

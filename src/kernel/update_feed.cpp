@@ -182,8 +182,9 @@ Async<model::Ptr<vim::UpdateSet>> UpdateFeed::collect(std::size_t limit) {
   if (taken <= kFewUpdates) {
     updates = render_all(kernel_, batches);
   } else {
+    const auto work = [&kernel = kernel_, &batches] { return render_all(kernel, batches); };
     updates = co_await offload(
-        kernel_.readers, [&kernel = kernel_, &batches] { return render_all(kernel, batches); });
+        kernel_.readers, work);
   }
   if (updates.empty()) co_return model::Ptr<vim::UpdateSet>();
   vim::UpdateSet set;

@@ -109,10 +109,9 @@ struct Requirement {
   std::string why;    // what a host needs and what follows from its lack
 };
 
-// Why hardware acceleration is not used, or empty: from Capabilities::accelerator_reason.
 struct CheckInput {
   HostFacts facts;
-  std::optional<std::string> no_kvm_reason;
+  std::optional<std::string> no_kvm_reason;  // Capabilities::accelerator_reason; none: KVM works
   Volume datastore;
 };
 // Pure. One entry for each: 64-bit processor, cores, no-execute, virtualization, memory, network

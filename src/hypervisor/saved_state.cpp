@@ -19,10 +19,12 @@ void require_same(const MachineSpec& spec, bool same, fmt::format_string<Args...
 }
 
 // The devices as far as the guest's state depends on them.
-std::vector<Controller> places(const std::vector<Controller>& controllers) {
+std::vector<Controller> places(std::vector<Controller> controllers) {
+  std::ranges::sort(controllers, {}, &Controller::key);
   return controllers;
 }
 std::vector<Disk> places(std::vector<Disk> disks) {
+  std::ranges::sort(disks, {}, &Disk::key);
   for (Disk& disk : disks) disk = {disk.key, disk.controller_key, disk.unit};
   return disks;
 }

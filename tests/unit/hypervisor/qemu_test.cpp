@@ -259,9 +259,9 @@ TEST_F(Qemu, ChangesAMachineThatRuns) {
   lab.run(machine->add_disk(
       {.key = 2016, .controller_key = 1000, .unit = 1, .path = lab.path("second.img")}));
 
-  lab.run(machine->change_medium(3000, lab.path("second.img")));
-  EXPECT_EQ(find_cdrom(machine->spec(), 3000).path, lab.path("second.img"));
-  lab.run(machine->change_medium(3000, lab.make_image("third.img")));
+  lab.run(machine->change_medium(3000, lab.make_image("first.iso")));
+  EXPECT_EQ(find_cdrom(machine->spec(), 3000).path, lab.path("first.iso"));
+  lab.run(machine->change_medium(3000, lab.make_image("second.iso")));
   lab.run(machine->change_medium(3000, std::nullopt));
   EXPECT_FALSE(find_cdrom(machine->spec(), 3000).path);
 
@@ -294,6 +294,7 @@ TEST_F(Qemu, UndoesAHotChangeThatFails) {
 
 TEST_F(Qemu, SuspendsWithWhatWasAddedWhileItRan) {
   auto machine = start(lab.spec());
+  SerialLine(lab, *machine);
   lab.run(machine->add_disk(
       {.key = 2001, .controller_key = 1000, .unit = 1, .path = lab.make_image("second.img")}));
   const MachineSpec spec = machine->spec();
@@ -361,37 +362,42 @@ TEST_F(Qemu, BootsByEfi) {
 
 // ---- A daemon that dies
 
-// Starts machines in a process of their own, which then is killed as a daemon may be.
+// Starts machines in a process of their own, which then is killed as a daemon may be. There must be
+// no other thread when it is called: it forks.
 void start_in_a_daemon_that_dies(Lab& lab, const std::vector<std::string>& ids) {
   const pid_t daemon = ::fork();
   if (daemon == 0) {
-    asio::io_context io;
-    Lab* inherited = &lab;
-    io.notify_fork(asio::execution_context::fork_child);
-    const auto hypervisor = make_qemu_hypervisor(io.get_executor(), inherited->options());
-    int started = 0;
-    for (const auto& id : ids)
-      asio::co_spawn(io, hypervisor->start(inherited->spec(id), {}),
-                     [&](std::exception_ptr failure, std::shared_ptr<Machine> machine) {
-                       if (failure) ::_exit(1);
-                       new std::shared_ptr<Machine>(machine);  // held until the end
-                       ++started;
-                     });
-    while (started < static_cast<int>(ids.size())) io.run_one();
-    ::raise(SIGKILL);
+    try {
+      lab.io.notify_fork(asio::execution_context::fork_child);
+      const auto hypervisor = lab.hypervisor();
+      std::vector<std::shared_ptr<Machine>> machines;
+      for (const auto& id : ids) machines.push_back(lab.run(hypervisor->start(lab.spec(id), {})));
+      ::raise(SIGKILL);
+    } catch (const std::exception& e) {
+      fmt::print(stderr, "{}\n", e.what());
+    }
+    ::_exit(1);
   }
+  const Fd process = open_pidfd(daemon);
+  pollfd ended{process.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&ended, 1, std::chrono::milliseconds(patience).count()), 1);
   int status = 0;
   ASSERT_EQ(::waitpid(daemon, &status, 0), daemon);
   ASSERT_TRUE(WIFSIGNALED(status)) << "the daemon could not start its guests";
 }
 
+void kill_and_wait(pid_t pid) {
+  const Fd process = open_pidfd(pid);
+  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  pollfd ended{process.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&ended, 1, std::chrono::milliseconds(patience).count()), 1);
+}
+
 TEST_F(Qemu, FindsItsGuestsAgainAfterTheDaemonDied) {
+  hypervisor.reset();
   start_in_a_daemon_that_dies(lab, {"alive", "dead"});
-  const pid_t dead = process_of(lab, "dead");
-  const Fd watch = open_process(identify(dead));
-  ASSERT_EQ(::kill(dead, SIGKILL), 0);
-  pollfd ended{watch.get(), POLLIN, 0};
-  ASSERT_EQ(::poll(&ended, 1, 10000), 1);
+  hypervisor = lab.hypervisor();
+  kill_and_wait(process_of(lab, "dead"));
 
   auto machines = lab.run(hypervisor->adopt());
   ASSERT_EQ(machines.size(), 2u);

@@ -1,0 +1,309 @@
+// The pure parts: descriptions, the command line made of them, and the files they are kept in.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "hypervisor/machine_spec.h"
+#include "hypervisor/qemu/command_line.h"
+#include "hypervisor/qemu/devices.h"
+#include "hypervisor/qemu/machine_record.h"
+#include "hypervisor/saved_state.h"
+
+namespace virga::hypervisor {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+MachineSpec full_spec() {
+  MachineSpec spec;
+  spec.id = "web-01";
+  spec.name = "web, the first";
+  spec.bios_uuid = "564d1d3a-0000-4000-8000-000000000001";
+  spec.identity = {.manufacturer = "Virga", .serial = "1, 2"};
+  spec.memory_mib = 2048;
+  spec.vcpus = 4;
+  spec.cores_per_socket = 2;
+  spec.firmware = Firmware::efi;
+  spec.nvram_path = "/ds/web/web.nvram";
+  spec.controllers = {{.key = 1000, .model = ControllerModel::pvscsi, .bus = 0},
+                      {.key = 1003, .model = ControllerModel::lsi_sas, .bus = 3},
+                      {.key = 15000, .model = ControllerModel::ahci, .bus = 0},
+                      {.key = 201, .model = ControllerModel::ide, .bus = 1}};
+  spec.disks = {{.key = 2000, .controller_key = 1000, .unit = 0, .path = "/ds/web/web-flat.vmdk"},
+                {.key = 2048,
+                 .controller_key = 1003,
+                 .unit = 6,
+                 .path = "/ds/web/data.qcow2",
+                 .format = DiskFormat::qcow2,
+                 .read_only = true,
+                 .serial = "S1",
+                 .wwn = 0x5000c29000000001}};
+  spec.cdroms = {{.key = 16000, .controller_key = 15000, .unit = 5, .path = "/iso/debian.iso"},
+                 {.key = 3002, .controller_key = 201, .unit = 1}};
+  spec.nics = {{.key = 4000, .slot = 0, .mac = "00:50:56:00:00:01", .tap = "tap7"},
+               {.key = 4009,
+                .model = NicModel::e1000,
+                .slot = 9,
+                .mac = "00:50:56:00:00:02",
+                .link_up = false}};
+  spec.serial_ports = {{.key = 9000, .backend = SerialBackend::socket, .log_path = "/ds/web/s.log"},
+                       {.key = 9001, .backend = SerialBackend::file, .path = "/ds/web/out"},
+                       {.key = 9002}};
+  spec.boot_order = {"cdrom-16000", "disk-2000"};
+  spec.boot_delay_ms = 3000;
+  spec.boot_retry_ms = 10000;
+  return spec;
+}
+
+Error failure_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& e) {
+    return e;
+  }
+  throw std::runtime_error("it did not fail");
+}
+
+template <class Change>
+Error refusal_of(Change change) {
+  MachineSpec spec = full_spec();
+  change(spec);
+  return failure_of([&] { validate(spec); });
+}
+
+TEST(MachineSpec, SurvivesItsJson) {
+  const MachineSpec spec = full_spec();
+  EXPECT_EQ(machine_spec_from_json(to_json(spec)), spec);
+  EXPECT_EQ(machine_spec_from_json(to_json(MachineSpec{})), MachineSpec{});
+}
+
+TEST(MachineSpec, TakesDefaultsForWhatAnOlderVersionDidNotWrite) {
+  const MachineSpec spec = machine_spec_from_json(R"({"id":"a","nics":[{"key":4000}]})");
+  EXPECT_TRUE(spec.guest_agent);
+  EXPECT_TRUE(spec.nics.at(0).link_up);
+}
+
+TEST(MachineSpec, RefusesDamagedJson) {
+  for (const char* text : {"", "[]", R"({"nics":7})", R"({"firmware":"coreboot"})",
+                           R"({"vcpus":99999999999})", R"({"name":null})"})
+    EXPECT_EQ(failure_of([&] { machine_spec_from_json(text); }).kind(), ErrorKind::damaged) << text;
+}
+
+TEST(Validate, AcceptsAFullMachine) {
+  EXPECT_NO_THROW(validate(full_spec()));
+}
+
+TEST(Validate, NamesTheDeviceThatIsWrong) {
+  EXPECT_EQ(refusal_of([](auto& s) { s.disks[0].controller_key = 1001; }).subject(), "disk-2000");
+  EXPECT_EQ(refusal_of([](auto& s) { s.disks[1].unit = 7; }).kind(), ErrorKind::unsupported);
+  EXPECT_EQ(refusal_of([](auto& s) { s.cdroms[1].key = 2000; }).subject(), "cdrom-2000");
+  EXPECT_EQ(refusal_of([](auto& s) { s.nics[1].slot = 0; }).subject(), "nic-4009");
+  EXPECT_EQ(refusal_of([](auto& s) { s.nics[1].mac = "00:50:56"; }).subject(), "nic-4009");
+  EXPECT_EQ(refusal_of([](auto& s) { s.controllers[1].bus = 0; }).subject(), "scsi-1003");
+  EXPECT_EQ(refusal_of([](auto& s) { s.boot_order = {"disk-1"}; }).subject(), "disk-1");
+  EXPECT_EQ(refusal_of([](auto& s) { s.vcpus = 3; }).subject(), "web-01");
+  EXPECT_EQ(refusal_of([](auto& s) { s.id = "../etc"; }).subject(), "../etc");
+  EXPECT_EQ(refusal_of([](auto& s) { s.nvram_path.clear(); }).subject(), "web-01");
+  EXPECT_EQ(refusal_of([](auto& s) { s.disks[1] = s.disks[0], s.disks[1].key = 2001; }).subject(),
+            "disk-2001");
+}
+
+// ---- The command line
+
+const Platform platform = {.machine_type = "pc-i440fx-7.2", .efi_code = "/fw/code.fd"};
+
+std::string joined(const CommandLine& line) {
+  std::string all;
+  for (const auto& argument : line.argv) all += argument + "\n";
+  return all;
+}
+
+using DevicesById = std::map<std::string, json::object>;
+DevicesById devices_of(const CommandLine& line) {
+  DevicesById devices;
+  for (std::size_t i = 0; i + 1 < line.argv.size(); ++i) {
+    if (line.argv[i] != "-device") continue;
+    json::object device = json::parse(line.argv[i + 1]).as_object();
+    const std::string id(device.at("id").as_string());
+    if (!devices.emplace(id, std::move(device)).second)
+      throw std::runtime_error("two devices are called " + id);
+  }
+  return devices;
+}
+
+TEST(CommandLine, OpensNothingByPath) {
+  const CommandLine line = build_command_line(full_spec(), platform, "/run/v/web-01", false);
+  const std::string all = joined(line);
+  for (const Inherited& file : line.inherited) {
+    if (file.kind == Inherited::Kind::tap) continue;
+    EXPECT_THAT(all, Not(HasSubstr(file.path)));
+  }
+  int number = first_inherited;
+  for (const Inherited& file : line.inherited) EXPECT_EQ(file.number, number++);
+  const auto has = [&](Inherited::Kind kind, const std::string& path, int nic = 0) {
+    return std::ranges::any_of(line.inherited, [&](const Inherited& file) {
+      return file.kind == kind && file.path == path && file.nic_key == nic;
+    });
+  };
+  EXPECT_TRUE(has(Inherited::Kind::read_write, "/ds/web/web-flat.vmdk"));
+  EXPECT_TRUE(has(Inherited::Kind::read_only, "/ds/web/data.qcow2"));
+  EXPECT_TRUE(has(Inherited::Kind::read_only, "/iso/debian.iso"));
+  EXPECT_TRUE(has(Inherited::Kind::read_only, "/fw/code.fd"));
+  EXPECT_TRUE(has(Inherited::Kind::read_write, "/ds/web/web.nvram"));
+  EXPECT_TRUE(has(Inherited::Kind::append, "/ds/web/s.log"));
+  EXPECT_TRUE(has(Inherited::Kind::listener, "/run/v/web-01/serial-9000.sock"));
+  EXPECT_TRUE(has(Inherited::Kind::append, "/ds/web/out"));
+  EXPECT_TRUE(has(Inherited::Kind::tap, "", 4000));
+}
+
+TEST(CommandLine, SandboxesAndWaits) {
+  const CommandLine line = build_command_line(full_spec(), platform, "/run", false);
+  EXPECT_THAT(joined(line),
+              HasSubstr("-sandbox\non,obsolete=deny,elevateprivileges=deny,spawn=deny,"
+                        "resourcecontrol=deny\n"));
+  EXPECT_THAT(joined(line), HasSubstr("-nodefaults\n-no-user-config\n"));
+  EXPECT_THAT(line.argv, Contains("-S"));
+  EXPECT_THAT(line.argv, Not(Contains("-incoming")));
+  EXPECT_THAT(joined(build_command_line(full_spec(), platform, "/run", true)),
+              HasSubstr("-incoming\ndefer\n"));
+}
+
+TEST(CommandLine, GivesEveryDeviceAnAddressOfItsOwn) {
+  std::multiset<std::string> addresses;
+  for (const auto& [id, device] :
+       devices_of(build_command_line(full_spec(), platform, "/r", false)))
+    if (const json::value* address = device.if_contains("addr"))
+      addresses.insert(std::string(address->as_string()));
+  EXPECT_EQ(addresses,
+            (std::multiset<std::string>{"0x2", "0x3", "0x4", "0x7", "0x8", "0xc", "0x15"}));
+}
+
+TEST(CommandLine, KeepsAddressesWhenOtherDevicesGo) {
+  MachineSpec spec = full_spec();
+  spec.controllers.erase(spec.controllers.begin());
+  spec.disks.erase(spec.disks.begin());
+  spec.nics.erase(spec.nics.begin());
+  spec.boot_order.clear();
+  const DevicesById devices = devices_of(build_command_line(spec, platform, "/run", false));
+  EXPECT_EQ(devices.at("scsi-1003").at("addr"), "0x7");
+  EXPECT_EQ(devices.at("nic-4009").at("addr"), "0x15");
+}
+
+TEST(CommandLine, EscapesWhatPeopleWrite) {
+  const std::string all = joined(build_command_line(full_spec(), platform, "/run", false));
+  EXPECT_THAT(all, HasSubstr("guest=web,, the first,process="));
+  EXPECT_THAT(all, HasSubstr("type=1,manufacturer=Virga,serial=1,, 2\n"));
+}
+
+TEST(CommandLine, BootsInTheOrderAskedFor) {
+  const CommandLine line = build_command_line(full_spec(), platform, "/run", false);
+  const DevicesById devices = devices_of(line);
+  EXPECT_EQ(devices.at("cdrom-16000").at("bootindex"), 1);
+  EXPECT_EQ(devices.at("disk-2000").at("bootindex"), 2);
+  EXPECT_FALSE(devices.at("nic-4000").contains("bootindex"));
+  EXPECT_THAT(joined(line), HasSubstr("strict=on,menu=on,splash-time=3000,reboot-timeout=10000\n"));
+}
+
+TEST(CommandLine, FollowsTheAccelerator) {
+  Platform kvm = platform;
+  kvm.kvm = true;
+  EXPECT_THAT(joined(build_command_line(full_spec(), kvm, "/run", false)),
+              HasSubstr("-accel\nkvm\n-cpu\nhost,vmx=off,svm=off\n"));
+  EXPECT_THAT(joined(build_command_line(full_spec(), platform, "/run", false)),
+              HasSubstr("-accel\ntcg,thread=multi,tb-size=64\n-cpu\nmax,vmx=off,svm=off\n"));
+}
+
+TEST(Devices, NameDisksForTheWholeWorld) {
+  const MachineSpec spec = full_spec();
+  EXPECT_EQ(world_wide_name(spec, spec.disks[1]), 0x5000c29000000001u);
+  const std::uint64_t made = world_wide_name(spec, spec.disks[0]);
+  EXPECT_EQ(made >> 36, 0x5000c29u);
+  MachineSpec other = spec;
+  other.id = "web-02";
+  EXPECT_NE(world_wide_name(other, other.disks[0]), made);
+}
+
+// ---- Files
+
+TEST(MachineRecord, SurvivesItsJson) {
+  const MachineRecord record{.process = {.pid = 4711, .start_time = 1ull << 40, .boot_id = "b"},
+                             .operation = MachineRecord::Operation::saving,
+                             .machine_type = "pc",
+                             .accelerator = "tcg",
+                             .spec = full_spec()};
+  EXPECT_EQ(machine_record_from_json(to_json(record)), record);
+  EXPECT_EQ(failure_of([] { machine_record_from_json("{\"pid\":1}"); }).kind(), ErrorKind::damaged);
+}
+
+TEST(SavedState, SurvivesItsHeader) {
+  const SavedState state{"pc-i440fx-7.2", "tcg", "7.2.22", full_spec()};
+  const std::string block = encode_header(state);
+  EXPECT_EQ(block.size(), state_offset);
+  EXPECT_EQ(decode_header(block, "a.vmss"), state);
+}
+
+TEST(SavedState, RefusesWhatIsNone) {
+  std::string block = encode_header({"pc", "tcg", "7", full_spec()});
+  EXPECT_EQ(failure_of([&] { decode_header(block.substr(0, 40), "a.vmss"); }).subject(), "a.vmss");
+  EXPECT_EQ(failure_of([&] { decode_header("QEVM", "a.vmss"); }).kind(), ErrorKind::damaged);
+  block[20] = '\0';
+  EXPECT_EQ(failure_of([&] { decode_header(block, "a.vmss"); }).kind(), ErrorKind::damaged);
+}
+
+TEST(SavedState, FitsMachinesThatDifferOnlyInWhatMayChange) {
+  MachineSpec spec = full_spec();
+  const SavedState state{"pc", "tcg", "7", spec};
+  spec.name = "renamed";
+  spec.disks[0].path = "/elsewhere";
+  spec.cdroms[0].path.reset();
+  spec.nics[0].tap = "tap8";
+  spec.nics[1].link_up = true;
+  spec.boot_order.clear();
+  std::ranges::reverse(spec.disks);
+  EXPECT_NO_THROW(check_restorable(state, spec, "tcg"));
+}
+
+TEST(SavedState, NamesWhatDoesNotFit) {
+  const SavedState state{"pc", "tcg", "7", full_spec()};
+  const auto refusal = [&](auto change) {
+    MachineSpec spec = full_spec();
+    change(spec);
+    return std::string(failure_of([&] { check_restorable(state, spec, "tcg"); }).what());
+  };
+  EXPECT_THAT(refusal([](auto& s) { s.vcpus = 2; }), HasSubstr("4 processors"));
+  EXPECT_THAT(refusal([](auto& s) { s.disks.pop_back(); }), HasSubstr("other disks"));
+  EXPECT_THAT(refusal([](auto& s) { s.nics[0].mac = "00:50:56:00:00:09"; }),
+              HasSubstr("other NICs"));
+  EXPECT_THAT(failure_of([&] { check_restorable(state, full_spec(), "kvm"); }).what(),
+              HasSubstr("made under tcg, this host runs kvm"));
+}
+
+TEST(ProcessStat, ReadsPastAnyName) {
+  const auto stat =
+      parse_process_stat("7 (a) R (b)) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 3 0 987654 1 2 3");
+  ASSERT_TRUE(stat);
+  EXPECT_EQ(stat->start_time, 987654u);
+  EXPECT_EQ(stat->cpu_time, std::chrono::seconds(2));
+  EXPECT_FALSE(parse_process_stat("7 (a) Z 1 2 3 4 5 6 7 8 9 10 1 1 0 0 20 0 3 0 9 1"));
+  EXPECT_FALSE(parse_process_stat("7 (a) S 1 2"));
+  EXPECT_FALSE(parse_process_stat(""));
+}
+
+TEST(ProcessIdentity, KnowsAProcessFromItsSuccessor) {
+  ProcessIdentity self = identify(::getpid());
+  EXPECT_TRUE(open_process(self));
+  self.start_time += 1;
+  EXPECT_FALSE(open_process(self));
+  self = identify(::getpid());
+  self.boot_id = "another boot";
+  EXPECT_FALSE(open_process(self));
+}
+
+}  // namespace
+}  // namespace virga::hypervisor

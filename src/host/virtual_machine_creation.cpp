@@ -374,8 +374,10 @@ Async<void> restore_virtual_machines(Host& host) {
   std::vector<std::pair<int, std::string>> in_order;
   for (const auto& [ref, path] : known) in_order.emplace_back(std::atoi(ref.c_str()), path);
   std::sort(in_order.begin(), in_order.end());
-  for (const auto& [number, path] : in_order)
-    co_await restore_one(host, {"VirtualMachine", std::to_string(number)}, path);
+  for (const auto& [number, path] : in_order) {
+    MoRef ref{"VirtualMachine", std::to_string(number)};
+    co_await restore_one(host, std::move(ref), path);
+  }
   finish_unfinished(host);
 
   auto machines = co_await host.hypervisor->adopt();

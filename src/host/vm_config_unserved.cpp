@@ -62,10 +62,13 @@ void refuse(const DataObject& asked, const DataObject* granted, const FieldPaths
     const FieldInfo* other = granted ? granted->type_info().field(field.name) : nullptr;
     const void* present = other ? other->get(*granted) : nullptr;
     if (present && other->type == field.type && field.type->equal(value, present)) return;
-    if (const DataObject* part = as_data(*field.type, value)) {
+    const DataObject* part = as_data(*field.type, value);
+    // What sort of object it is says something too: to encrypt needs no more words.
+    const bool is_special = part && &part->type_info() != field.type->data;
+    if (part && (present || !is_special)) {
       refuse(*part, present ? as_data(*other->type, present) : nullptr, served, field_path + ".",
              name);
-    } else if (present || !asks_nothing(*field.type, value)) {
+    } else if (present || is_special || !asks_nothing(*field.type, value)) {
       throw kernel::not_supported(name + "." + field_path);
     }
   });

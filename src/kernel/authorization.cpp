@@ -63,7 +63,8 @@ bool AccessTable::allows(const Inventory& inventory, const std::string& user,
     at = object.self();
   } else {
     at = object.guard();
-    if (at->value.empty()) at = root_;
+    // What guarded it may be gone: the task that destroyed a VM is still to be read.
+    if (at->value.empty() || !inventory.find(*at)) at = root_;
   }
   bool inherited = false;
   while (at) {

@@ -54,9 +54,8 @@ TEST_F(VmConfig, FilesAreFoundBesideTheVmxAndInVolumes) {
   EXPECT_EQ(place("../other/x.vmdk"), "[ds1] other/x.vmdk");
   EXPECT_EQ(place("/vmfs/volumes/ds2/iso/a.iso"), "[ds2] iso/a.iso");
   EXPECT_EQ(place("[ds2] iso/a.iso"), "[ds2] iso/a.iso");
-  for (const char* nowhere : {"", "/dev/sr0", "../../x.vmdk", "C:\\x", "/vmfs/volumes/ds1/../x"})
-    if (std::string(nowhere) != "C:\\x")
-      expect_fault<vim::InvalidDatastorePath>("lies in no datastore", [&] { place(nowhere); });
+  for (const char* nowhere : {"", "/dev/sr0", "../../x.vmdk", "/vmfs/volumes/ds1/../x"})
+    expect_fault<vim::InvalidDatastorePath>("lies in no datastore", [&] { place(nowhere); });
 }
 
 // --- config_info -------------------------------------------------------------------------------

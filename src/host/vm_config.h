@@ -21,7 +21,7 @@ using model::MoRef;
 
 // Where a VM is and what surrounds it.
 struct ConfigContext {
-  vmx::DatastorePath config_file;       // the .vmx
+  vmx::DatastorePath config_file;  // the .vmx
   // By absolute place; nullopt: the file is not there or cannot be read.
   std::function<std::optional<datastore::DiskInfo>(const vmx::DatastorePath&)> disk;
   // nullopt: no such datastore or port group on this host.
@@ -48,8 +48,8 @@ struct DeviceState {
 };
 
 vim::VirtualMachineConfigInfo config_info(const vmx::MachineConfig& config,
-                                          const ConfigContext& context,
-                                          const DeviceState& state, bool powered_on);
+                                          const ConfigContext& context, const DeviceState& state,
+                                          bool powered_on);
 vim::VirtualMachineConfigSummary config_summary(const vmx::MachineConfig& config,
                                                 const ConfigContext& context);
 // The files the VM consists of, by the configuration; sizes and timestamp are for the host to fill
@@ -66,20 +66,20 @@ struct DiskToCreate {
 struct DiskToGrow {
   vmx::DatastorePath path;
   int key = 0;
-  std::uint64_t capacity = 0;    // bytes
+  std::uint64_t capacity = 0;  // bytes
   bool eager_zero = false;
 };
 
 // What a reconfiguration comes to. Applied in this order; nothing of it has happened yet.
 struct ConfigPlan {
-  vmx::MachineConfig config;                      // as it is to be
+  vmx::MachineConfig config;  // as it is to be
   std::vector<DiskToCreate> create;
   std::vector<DiskToGrow> grow;
-  std::vector<vmx::DatastorePath> destroy;        // disks removed with fileOperation destroy
+  std::vector<vmx::DatastorePath> destroy;  // disks removed with fileOperation destroy
   // Keys of the devices that come, go or change; of a running VM these are hot operations.
   std::vector<int> added, removed, edited;
-  DeviceState connections;                        // connectable.connected asked for, by key
-  std::vector<std::string> privileges;            // that the caller needs for these changes
+  DeviceState connections;              // connectable.connected asked for, by key
+  std::vector<std::string> privileges;  // that the caller needs for these changes
 };
 
 // A new VM's configuration: defaults by guest OS, then the spec's devices. Files that the spec does
@@ -94,9 +94,9 @@ ConfigPlan plan_change(const vmx::MachineConfig& present, const vim::VirtualMach
 
 // --- To the hypervisor -------------------------------------------------------------------------
 
-// Disks and media as paths of this machine. `id`: the machine's stable key. Taps are left empty, for
-// the host to fill in. What `connections` does not name is connected as it is at power on. Throws
-// Fault naming a device this hypervisor cannot give.
+// Disks and media as paths of this machine. `id`: the machine's stable key. Taps are left empty,
+// for the host to fill in. What `connections` does not name is connected as it is at power on.
+// Throws Fault naming a device this hypervisor cannot give.
 hypervisor::MachineSpec machine_spec(const vmx::MachineConfig& config, const ConfigContext& context,
                                      const std::string& id, const DeviceState& connections = {});
 
@@ -108,7 +108,8 @@ int device_key(const vmx::NetworkAdapter& adapter);
 int device_key(const vmx::SerialPort& port);
 int controller_key(const vmx::Slot& slot);
 
-// Guest operating systems by the API's identifier ("debian11_64Guest") and the .vmx's ("debian11-64").
+// Guest operating systems by the API's identifier ("debian11_64Guest") and the .vmx's
+// ("debian11-64").
 std::optional<std::string> guest_os_of_id(const std::string& guest_id);
 std::string guest_id_of_os(const std::string& guest_os);
 std::string guest_full_name(const std::string& guest_id);

@@ -182,8 +182,9 @@ DevicePlanner::Place DevicePlanner::place_of(const DeviceChange& change) const {
 vmx::Slot DevicePlanner::free_slot(const DeviceChange& change, Place place) const {
   vmx::Slot slot = place.slot;
   const int units = vmx::unit_count(config(), slot.bus, slot.controller);
-  const int asked = change.device().unitNumber.value_or(-1);
-  if (asked < 0) {
+  constexpr int any = -1;
+  const int asked = change.device().unitNumber.value_or(any);
+  if (asked == any) {
     for (slot.unit = 0; slot.unit < units; ++slot.unit)
       if (hypervisor::unit_is_valid(place.model, slot.unit) && !is_taken(slot)) return slot;
     vim::TooManyDevices detail;
@@ -195,7 +196,7 @@ vmx::Slot DevicePlanner::free_slot(const DeviceChange& change, Place place) cons
   if (slot.bus == vmx::Bus::scsi && asked == vmx::scsi_own_unit)
     throw change.invalid("device.unitNumber",
                          fmt::format("unit {} is that of {} itself", asked, place.label));
-  if (asked >= units)
+  if (asked < 0 || asked >= units)
     throw change.invalid("device.unitNumber",
                          fmt::format("{} has {} units and no unit {}", place.label, units, asked));
   if (!hypervisor::unit_is_valid(place.model, asked))

@@ -189,7 +189,7 @@ void DevicePlanner::grow_disk(const DeviceChange& change, const vmx::Disk& disk)
         std::move(detail));
   }
   check_capacity(change, asked);
-  planning_.require_powered_off("The size of " + name);
+  if (disk.slot.bus != vmx::Bus::scsi) planning_.require_powered_off("The size of " + name);
   planning_.plan.grow.push_back(
       {path, device_key(disk), asked, flat_backing(change).eagerlyScrub.value_or(false)});
   planning_.need("VirtualMachine.Config.DiskExtend");

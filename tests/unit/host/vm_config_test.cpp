@@ -351,6 +351,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "unit 3 of SCSI controller 0 is taken", 2, "virtualDeviceSpec.device.unitNumber"},
         BadDevice{"unit_beyond", [](Spec& s) { add_new_disk(s, disk(200, 1024, "", 2)); },
                   "IDE 0 has 2 units", 1, "virtualDeviceSpec.device.unitNumber"},
+        BadDevice{"unit_below_all", [](Spec& s) { add_new_disk(s, disk(-1, 1024, "", -2)); },
+                  "no unit -2", 1, "virtualDeviceSpec.device.unitNumber"},
         BadDevice{"bus_taken",
                   [](Spec& s) { add(s, controller<vim::VirtualLsiLogicController>(-2, 0)); },
                   "SCSI controller 0 is there already", 1, "virtualDeviceSpec.device.busNumber"},
@@ -1105,8 +1107,12 @@ TEST_F(VmChange, ADiskNeverShrinks) {
       "Hard disk 1 has 8589934592 bytes and cannot shrink to 4294967296", [&] { change_vm(spec); });
 }
 
-TEST_F(VmChange, ADiskGrowsPoweredOffOnly) {
+TEST_F(VmChange, ADiskGrowsWhileTheVmRunsOnScsiOnly) {
   edit<vim::VirtualDisk>(spec, info(), 2000, [](auto& it) { it.capacityInKB = 16 << 20; });
+  EXPECT_EQ(change_vm(spec, true).grow.size(), 1u);
+  present.disks[0].slot = {vmx::Bus::ide, 0, 0};
+  spec.deviceChange.clear();
+  edit<vim::VirtualDisk>(spec, info(), 3000, [](auto& it) { it.capacityInKB = 16 << 20; });
   expect_fault<vim::InvalidPowerState>("The size of Hard disk 1", [&] { change_vm(spec, true); });
 }
 

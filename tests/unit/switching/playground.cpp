@@ -159,9 +159,16 @@ void Guest::set_address(const std::string& address) const {
   run({"ip", "address", "add", address, "dev", "eth0"});
 }
 
-bool Guest::pings(const std::string& address, const char* seconds) const {
-  return run_process({"nsenter", "--net=" + network_, "ping", "-c1", "-W", seconds, address})
-             .exit_code == 0;
+bool Guest::pings(const std::string& address) const {
+  return run_process({"nsenter", "--net=" + network_, "ping", "-c1", "-W1", address}).exit_code ==
+         0;
+}
+
+bool Guest::reaches(const std::string& address) const {
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    if (pings(address)) return true;
+  }
+  return false;
 }
 
 Fd tcp_socket() {

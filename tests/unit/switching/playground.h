@@ -47,15 +47,16 @@ class Guest {
   // Runs a command on the guest: its output, or an Error with its words.
   std::string run(std::vector<std::string> command) const;
   void set_address(const std::string& address_and_prefix) const;
-  // Whether a ping of `address` is answered; patient enough for an ARP request to be repeated.
-  bool reaches(const std::string& address) const { return pings(address, "5"); }
-  // Whether it is not answered, given a second.
-  bool misses(const std::string& address) const { return !pings(address, "1"); }
+  // Whether one of a few pings of `address` is answered: the first may fall to an address
+  // resolution that began, in vain, before.
+  bool reaches(const std::string& address) const;
+  // Whether a ping is not answered, given a second.
+  bool misses(const std::string& address) const { return !pings(address); }
   // A TCP socket in the guest's network, that gives up on anything after 10 s.
   Fd socket() const;
 
  private:
-  bool pings(const std::string& address, const char* seconds) const;
+  bool pings(const std::string& address) const;
 
   std::string network_;  // a path to the namespace
   Fd network_fd_, stop_;

@@ -59,7 +59,7 @@ def client(host):
 
 
 @pytest.fixture
-def make_vm(client):
+def make_vm(client, host):
     """deploy() or create() for one test: what it makes is destroyed afterwards."""
     names = []
 
@@ -70,10 +70,15 @@ def make_vm(client):
         return machines.deploy(client, name, **options)
 
     yield make
+    if not host.running:
+        host.start()
+    # A session of its own: the test may have killed the host, and the client's session with it.
+    cleaner = Client(host)
     for name in names:
-        vm = client.vm(name)
+        vm = cleaner.vm(name)
         if vm is not None:
-            machines.destroy(client, vm)
+            machines.destroy(cleaner, vm)
+    cleaner.logout()
 
 
 class Guest:

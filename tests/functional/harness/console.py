@@ -10,6 +10,8 @@ import time
 import websocket
 
 BOOT_SECONDS = 180
+# One read's time limit: less than the host's interval of pings, each of which starts it anew.
+PATIENCE = 5
 
 
 def connect(client, path, session=True):
@@ -51,7 +53,7 @@ class Console:
         while not (match := re.compile(pattern).search(self.text, self.read_to)):
             left = deadline - time.monotonic()
             assert left > 0, f"no {pattern!r} on the console in {seconds} s:\n{self.text[-2000:]}"
-            self.socket.settimeout(left)
+            self.socket.settimeout(min(left, PATIENCE))
             try:
                 data = self.socket.recv()
             except websocket.WebSocketTimeoutException:
@@ -63,9 +65,10 @@ class Console:
         return match
 
     def booted(self, seconds=BOOT_SECONDS):
-        """Waits until the guest has started; returns what it found."""
+        """Waits until the guest has started and its shell listens; returns what it found."""
         start = self.read_to
         self.read_until(r"virga-witness ready\n", seconds)
+        self.read_until(r"# ", seconds)    # what is typed before the prompt is lost
         return self.witnesses(start)
 
     def witnesses(self, start=0):

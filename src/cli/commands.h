@@ -27,7 +27,7 @@ Async<int> change_power(fs::path state, std::string name, std::string action);
 // The serial console, until Ctrl-] is typed.
 Async<int> console(fs::path state, std::string name);
 // Whether the machine is fit to be a host: 0 when nothing is missing.
-Async<int> check_host(fs::path state);
+int check_host(const fs::path& state);
 
 // Makes the VM `welcome` from a disk image and powers it on, unless it exists.
 Async<void> make_welcome(fs::path state, fs::path image);

@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
   auto* host = app.add_subcommand("host", "the machine");
   host->require_subcommand(1);
   host->add_subcommand("check", "whether the machine is fit to be a host")->callback([&] {
-    code = run(check_host(state));
+    code = check_host(state);
   });
 
   virga::set_log_level("warn");

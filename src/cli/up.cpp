@@ -26,6 +26,15 @@ struct Child {
   Fd output;
 };
 
+[[noreturn]] void execute(const std::vector<std::string>& arguments) {
+  std::vector<char*> argv;
+  for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  ::execv(argv[0], argv.data());
+  std::cerr << "virga: cannot run " << arguments[0] << ": " << std::strerror(errno) << "\n";
+  ::_exit(127);
+}
+
 Child start(const std::vector<std::string>& arguments) {
   int ends[2];
   if (::pipe(ends) != 0) throw system_error("pipe", "cannot make");
@@ -35,12 +44,7 @@ Child start(const std::vector<std::string>& arguments) {
     ::dup2(ends[1], 1);
     ::close(ends[0]);
     ::close(ends[1]);
-    std::vector<char*> argv;
-    for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-    argv.push_back(nullptr);
-    ::execv(argv[0], argv.data());
-    std::cerr << "virga: cannot run " << arguments[0] << ": " << std::strerror(errno) << "\n";
-    ::_exit(127);
+    execute(arguments);
   }
   ::close(ends[1]);
   return {pid, Fd(ends[0])};
@@ -51,6 +55,15 @@ int exit_code_of(pid_t pid) {
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// Runs virga-host to its end, its output ours.
+int run_host(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), host_program().string());
+  const pid_t pid = ::fork();
+  if (pid < 0) throw system_error("virga-host", "cannot start");
+  if (pid == 0) execute(arguments);
+  return exit_code_of(pid);
 }
 
 // The host's ready line; "" when it ended before.
@@ -108,13 +121,17 @@ int up(const UpOptions& options) {
   return exit_code_of(child.pid);
 }
 
+int check_host(const fs::path& state) {
+  return run_host({"--state", state.string(), "--check"});
+}
+
 int down(const fs::path& state) {
   const fs::path pid_file = state / "virga-host.pid";
   const pid_t pid = fs::exists(pid_file) ? std::atoi(read_file(pid_file).c_str()) : 0;
   const fs::path program = pid > 0 ? fs::path("/proc") / std::to_string(pid) / "comm" : fs::path();
   const bool serving = pid > 0 && fs::exists(program) && read_file(program) == "virga-host\n";
   if (!serving)
-    return exit_code_of(start({host_program().string(), "--state", state.string(), "--down"}).pid);
+    return run_host({"--state", state.string(), "--down"});
   std::cerr << "virga: shutting the guests and the host down\n";
   if (::kill(pid, SIGUSR1) != 0) throw system_error("virga-host", "cannot signal");
   // The daemon holds its pid file locked until it has ended.

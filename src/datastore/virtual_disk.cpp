@@ -131,7 +131,8 @@ void rename_disk(const Location& from, const Location& to, VmdkDescriptor descri
   descriptor.extents[0].file = flat_name(to);
   Draft draft(to.datastore);
   draft.create_pivot(descriptor.serialise());
-  put_in_place(draft, extent.location.path, to, occupants, if_exists, {remove_step(from)});
+  put_in_place(draft, extent.location.path, to, occupants, if_exists,
+               {step_on(from, RecoveryStep::Action::remove)});
   draft.finish();
   sync_folder_of(from);
 }
@@ -177,11 +178,12 @@ void delete_disk(const Location& disk) {
   const std::vector<Fd> locks = lock_files(disk, descriptor);
   Recovery recovery;
   for (const Location& extent : extent_files(disk, descriptor))
-    if (extent.datastore->exists(extent.path)) recovery.with_pivot.push_back(remove_step(extent));
+    if (extent.datastore->exists(extent.path))
+      recovery.with_pivot.push_back(step_on(extent, RecoveryStep::Action::remove));
   // The descriptor itself becomes the pivot: once it is gone from its name, the extents have to go.
   Draft draft(disk.datastore);
   draft.record(recovery);
-  rename_entry(entry_of(*disk.datastore, disk.path), draft.entry("pivot"), IfTaken::fail);
+  rename_entry(entry_of(*disk.datastore, disk.path), draft.entry("pivot"), IfExists::fail);
   sync_folder_of(disk);
   draft.finish();
 }
@@ -225,8 +227,7 @@ void extend_disk(const Location& disk, std::uint64_t capacity, bool eager_zero,
   Meter meter(progress, std::move(stop), disk.display(), capacity - size);
   Draft draft(disk.datastore);
   draft.create_pivot(descriptor.serialise());
-  RecoveryStep shorten = remove_step(extent.location);
-  shorten.action = RecoveryStep::Action::truncate;
+  RecoveryStep shorten = step_on(extent.location, RecoveryStep::Action::truncate);
   shorten.size = size;
   draft.record({{shorten}, {}});
   size_file(extent.fd, capacity, disk.display());
@@ -234,6 +235,14 @@ void extend_disk(const Location& disk, std::uint64_t capacity, bool eager_zero,
   sync_file(extent.fd, disk.display());
   put_descriptor_in_place(draft, disk);
   draft.finish();
+}
+
+void adopt_size(const Location& disk) {
+  VmdkDescriptor descriptor = read_descriptor(disk);
+  const std::string extent = descriptor.extents[0].file;
+  const auto size = disk.datastore->status(disk.sibling(extent).path).st_size;
+  set_layout(descriptor, extent, static_cast<std::uint64_t>(size));
+  write_small_file(disk, descriptor.serialise());
 }
 
 void inflate_disk(const Location& disk, const Progress& progress, std::stop_token stop) {

@@ -74,6 +74,10 @@ void move_disk(const Location& from, const Location& to, IfExists if_exists = If
 void extend_disk(const Location& disk, std::uint64_t capacity, bool eager_zero = false,
                  const Progress& progress = {}, std::stop_token stop = {});
 
+// Makes the descriptor tell the extent's present size: for a disk that the guest's hypervisor,
+// which has it open, has grown.
+void adopt_size(const Location& disk);
+
 // Gives a disk every block it lacks, zeros written; what the guest wrote stays. Thin and lazily
 // zeroed disks become eager zeroed. Cancelled, the disk is still what it was, only larger.
 void inflate_disk(const Location& disk, const Progress& progress = {}, std::stop_token stop = {});

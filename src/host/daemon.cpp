@@ -114,7 +114,6 @@ class Daemon {
   std::unique_ptr<DatastoreFiles> files_;
   std::unique_ptr<wire::HttpServer> server_;
   fs::path password_file_;
-  int exit_code_ = 0;
 };
 
 Async<void> Daemon::set_root_password() {
@@ -288,14 +287,19 @@ int Daemon::run() {
   kernel_.readers.join();
   kernel_.workers.join();
   if (failure) std::rethrow_exception(failure);
-  return exit_code_;
+  return 0;
 }
 
 }  // namespace
 
 int run_daemon(const DaemonOptions& options) {
   fs::create_directories(options.state);
-  return Daemon(options).run();
+  // Never destroyed: what still waits at the end (timers, the sockets of guests that run on) refers
+  // to its objects until the process is gone, and nothing of it is left to be saved.
+  auto* daemon = new Daemon(options);
+  const int code = daemon->run();
+  std::cout.flush();
+  ::_exit(code);
 }
 
 }  // namespace virga::host

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "host/check.h"
 #include "host/daemon.h"
 
 namespace {
@@ -33,11 +34,14 @@ int main(int argc, char** argv) {
   app.add_option("--password-file", options.password_file, "where root's password is read from");
   app.add_flag("--simulate", options.simulated, "guests and network exist only as state");
   app.add_flag("--down", options.down, "end all guests and the network instead of serving");
+  bool check = false;
+  app.add_flag("--check", check, "tell whether this machine is fit to be a host, and end");
   app.add_option("--log", level, "trace, debug, info, warn or error");
   CLI11_PARSE(app, argc, argv);
   try {
     parse_listen(listen, options);
     virga::set_log_level(level);
+    if (check) return virga::host::check_machine(options.state);
     return virga::host::run_daemon(options);
   } catch (const std::exception& failure) {
     std::cerr << "virga-host: " << failure.what() << "\n";

@@ -126,6 +126,16 @@ ConfigContext VirtualMachine::context() const {
   return context;
 }
 
+std::optional<datastore::DiskInfo> look_up_disk(const Host& host, const vmx::DatastorePath& path) {
+  try {
+    return datastore::query_disk(host.locate(path.format()));
+  } catch (const Error&) {
+    return std::nullopt;
+  } catch (const kernel::Fault&) {
+    return std::nullopt;
+  }
+}
+
 Async<VirtualMachine::Disks> VirtualMachine::query_disks(vmx::MachineConfig config) const {
   const ConfigContext here = context();
   std::vector<datastore::Location> places;
@@ -157,8 +167,12 @@ void VirtualMachine::publish_config() {
   auto layout = model::share(file_layout(config_, here));
   model::Array<MoRef> datastores = {host().datastore(here.config_file.datastore())->self()};
   for (const vmx::Disk& disk : config_.disks) {
-    if (const auto ref = here.datastore(resolve_file(here, disk.file).datastore()))
-      add_reference(datastores, *ref);
+    try {
+      if (const auto ref = here.datastore(resolve_file(here, disk.file).datastore()))
+        add_reference(datastores, *ref);
+    } catch (const kernel::Fault&) {
+      // A file outside every datastore: shown as it stands in the .vmx.
+    }
   }
   model::Array<MoRef> networks;
   for (const auto& adapter : config_.network_adapters) {
@@ -367,7 +381,9 @@ std::vector<vmx::DatastorePath> paths_of(const std::vector<DiskToCreate>& disks)
 Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec> spec,
                                         std::string user, kernel::TaskHandle& handle) {
   require_accessible();
-  const ConfigPlan plan = plan_change(config_, *spec, context(), powered_on());
+  ConfigContext here = context();
+  here.disk = [this](const vmx::DatastorePath& path) { return look_up_disk(host(), path); };
+  const ConfigPlan plan = plan_change(config_, *spec, here, powered_on());
   auto& kernel = host().kernel;
   for (const std::string& privilege : plan.privileges)
     kernel.authorization.check(kernel.inventory, user, *this, privilege);
@@ -380,10 +396,16 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
   try {
     for (const DiskToGrow& disk : plan.grow) {
       const auto place = host().locate(disk.path.format());
-      const auto work = [place, disk] {
-        datastore::extend_disk(place, disk.capacity, disk.eager_zero);
+      if (machine_) co_await machine_->resize_disk(disk.key, disk.capacity);
+      const bool live = machine_ != nullptr;
+      const auto grow = [place, disk, live] {
+        if (live) {
+          datastore::adopt_size(place);
+        } else {
+          datastore::extend_disk(place, disk.capacity, disk.eager_zero);
+        }
       };
-      co_await offload(kernel.workers, work);
+      co_await offload(kernel.workers, grow);
     }
     disks_ = co_await query_disks(plan.config);
     if (machine_) co_await apply_hot(plan);
@@ -416,7 +438,7 @@ const vmx::NetworkAdapter& VirtualMachine::adapter_with(const vmx::MachineConfig
 }
 
 Async<void> VirtualMachine::apply_hot(const ConfigPlan& plan) {
-  const hypervisor::MachineSpec spec = machine_spec(plan.config, context(), machine_id());
+  const hypervisor::MachineSpec spec = machine_spec(plan.config, context(), machine_id(), plan.connections);
   for (const int key : plan.removed) co_await unplug(key);
   for (const int key : plan.added) co_await plug(plan, spec, key);
   for (const int key : plan.edited) co_await change_live(spec, key, plan);
@@ -454,9 +476,8 @@ Async<void> VirtualMachine::change_live(const hypervisor::MachineSpec& spec, int
                                         const ConfigPlan& plan) {
   for (const auto& cdrom : spec.cdroms) {
     if (cdrom.key != key) continue;
-    const auto connected = plan.connections.connected.find(key);
-    const bool in = connected == plan.connections.connected.end() || connected->second;
-    co_return co_await machine_->change_medium(key, in ? cdrom.path : std::nullopt);
+    if (hypervisor::find_cdrom(machine_->spec(), key).path == cdrom.path) co_return;
+    co_return co_await machine_->change_medium(key, cdrom.path);
   }
   for (const auto& nic : spec.nics) {
     if (nic.key != key) continue;

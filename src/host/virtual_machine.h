@@ -25,6 +25,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> adopt(std::shared_ptr<hypervisor::Machine> machine);
   // No guest of it runs: a suspended VM or one that is off.
   void settle_without_guest();
+  // The same after a restart of the daemon, which may have been killed just when a suspended guest's
+  // memory was complete.
+  Async<void> recover_suspend();
 
   // What names the VM's machine to the hypervisor: its instance UUID.
   const std::string& machine_id() const { return config_.instance_uuid; }
@@ -102,6 +105,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<hypervisor::StartOptions> prepare_start(hypervisor::MachineSpec& spec);
   Async<Fd> attach_nic(hypervisor::Nic& nic, const std::string& network);
   Async<void> detach_nics();
+  // Asks the user what to do about a full disk; AnswerVM goes on.
+  void ask_about_space(const std::string& message);
   Async<void> suspend(kernel::TaskHandle& handle);
   Async<void> discard_suspended_state();
   void follow(std::shared_ptr<hypervisor::Machine> machine);
@@ -145,6 +150,9 @@ void VirtualMachine::post(E event, const std::string& message, const std::string
 // The work of Folder.CreateVM_Task.
 Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::string user,
                                   model::Ptr<vim::VirtualMachineConfigSpec> spec, MoRef pool);
+
+// What the disk at that place is; nullopt when there is none that can be read.
+std::optional<datastore::DiskInfo> look_up_disk(const Host& host, const vmx::DatastorePath& path);
 
 struct Registration {
   std::string path;                   // of the .vmx

@@ -177,13 +177,7 @@ ConfigContext creation_context(Host& host, const vmx::DatastorePath& config_file
     const auto object = host.kernel.inventory.get(ref);
     return static_cast<const vim::ManagedEntityProperties&>(*object->snapshot()).name;
   };
-  context.disk = [&host](const vmx::DatastorePath& path) -> std::optional<datastore::DiskInfo> {
-    try {
-      return datastore::query_disk(host.locate(path.format()));
-    } catch (const Error&) {
-      return std::nullopt;
-    }
-  };
+  context.disk = [&host](const vmx::DatastorePath& path) { return look_up_disk(host, path); };
   context.absolute = [&host](const vmx::DatastorePath& path) {
     const auto place = host.locate(path.format());
     return (place.datastore->root() / place.path).string();
@@ -393,8 +387,8 @@ Async<void> restore_virtual_machines(Host& host) {
       co_await machine->power_off();
     }
   }
-  for (const auto& [ref, vm] : host.virtual_machines)
-    if (!adopted.contains(ref)) vm->settle_without_guest();
+  for (const auto& [ref, vm] : std::map(host.virtual_machines))
+    if (!adopted.contains(ref)) co_await vm->recover_suspend();
 }
 
 // --- Unregistering and destroying -------------------------------------------------------------

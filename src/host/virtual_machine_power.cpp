@@ -19,6 +19,8 @@ constexpr auto kGuestInterval = std::chrono::seconds(5);
 // Until it has an address, which is what everybody waits for.
 constexpr auto kGuestFirstInterval = std::chrono::milliseconds(500);
 
+constexpr const char* kSuspending = "suspending";    // moId: its memory is being written
+
 std::string suspend_file(const datastore::Location& config_file) {
   return vmx::DatastorePath::parse(config_file.display()).stem() + ".vmss";
 }
@@ -99,10 +101,10 @@ Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
   co_await save_config(std::move(running));
   if (resuming) {
     const auto state = config_file_.sibling(suspend_file(config_file_));
-    const auto work2 = [state] {
+    const auto forget_state = [state] {
       if (state.datastore->exists(state.path)) datastore::remove(state);
     };
-    co_await offload(host().kernel.workers, work2);
+    co_await offload(host().kernel.workers, forget_state);
   }
 }
 
@@ -187,6 +189,7 @@ void VirtualMachine::handle(const hypervisor::MachineEvent& event) {
     publish_config();
   } else if (const auto* storage = std::get_if<hypervisor::StorageFailed>(&event)) {
     log("Storage failed: " + storage->message);
+    if (storage->out_of_space) ask_about_space(storage->message);
     vim::VmMessageErrorEvent failed;
     failed.message = storage->message;
     post(std::move(failed), fmt::format("{}: {}", properties().name, storage->message));
@@ -198,6 +201,7 @@ void VirtualMachine::set_power_state(vim::VirtualMachinePowerState state) {
     p.runtime.edit().powerState = state;
     if (state != vim::VirtualMachinePowerState::poweredOn) p.runtime.edit().bootTime.reset();
     p.runtime.edit().suspendTime.reset();
+    p.runtime.edit().question.reset();
     if (state == vim::VirtualMachinePowerState::suspended) p.runtime.edit().suspendTime = model::now();
     p.runtime.edit().cleanPowerOff = config_.clean_shutdown;
     p.summary.edit().runtime = *p.runtime;
@@ -230,6 +234,7 @@ Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
     const auto fault = kernel::from_exception(failure, "ending a run");
     logger("vm")->error("{}: {}", properties().name, fault.message());
   }
+  if (suspended) host().kernel.database->erase(kSuspending, self().value);
   if (lock_) lock_->release();
   lock_.reset();
   device_state_ = {};
@@ -261,11 +266,31 @@ Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) 
   for (const auto& cdrom : connected.cdroms)
     device_state_.connected[cdrom.key] = cdrom.path.has_value();
   publish_config();
+  host().kernel.database->erase(kSuspending, self().value);
+  if (machine_->state() == hypervisor::MachineState::paused) ask_about_space("storage had failed");
 }
 
 void VirtualMachine::settle_without_guest() {
   set_power_state(config_.suspend_state.empty() ? vim::VirtualMachinePowerState::poweredOff
                                                 : vim::VirtualMachinePowerState::suspended);
+}
+
+Async<void> VirtualMachine::recover_suspend() {
+  auto& database = *host().kernel.database;
+  const bool readable = properties().runtime->connectionState ==
+                        vim::VirtualMachineConnectionState::connected;
+  if (readable && database.get(kSuspending, self().value)) {
+    const std::string file = suspend_file(config_file_);
+    if (config_file_.datastore->exists(config_file_.sibling(file).path)) {
+      vmx::MachineConfig suspended = config_;
+      suspended.suspend_state = file;
+      suspended.clean_shutdown = true;
+      co_await save_config(std::move(suspended));
+      publish_config();
+    }
+    database.erase(kSuspending, self().value);
+  }
+  settle_without_guest();
 }
 
 hypervisor::Machine& VirtualMachine::running_machine() const {
@@ -337,7 +362,20 @@ Async<void> VirtualMachine::suspend(kernel::TaskHandle& handle) {
     if (state.datastore->exists(state.path)) datastore::remove(state);
   };
   co_await offload(host().kernel.workers, work);
-  co_await running_machine().save(absolute(state), [&handle](int percent) { handle.report(percent); });
+  // Told to a successor of this daemon, should it be killed between the guest's end and the .vmx.
+  host().kernel.database->put(kSuspending, self().value, "");
+  std::exception_ptr failure;
+  try {
+    const std::string path = absolute(state);
+    const hypervisor::Progress progress = [&handle](int percent) { handle.report(percent); };
+    co_await running_machine().save(path, progress);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    host().kernel.database->erase(kSuspending, self().value);
+    std::rethrow_exception(failure);
+  }
   while (powered_on()) co_await run_ended_.wait();
 }
 
@@ -370,11 +408,40 @@ Async<void> VirtualMachine::RebootGuest(model::Call& call, const vim::RebootGues
   co_await running_machine().reboot_guest();
 }
 
+void VirtualMachine::ask_about_space(const std::string& message) {
+  vim::VirtualMachineQuestionInfo question;
+  question.id = std::to_string(host().kernel.inventory.next_number());
+  question.text = fmt::format("There is no more space for a virtual disk of {}: {}. It waits until "
+                              "space is freed.", properties().name, message);
+  for (const auto& [key, label] : {std::pair("0", "Retry"), std::pair("1", "Cancel")}) {
+    auto& choice = question.choice.choiceInfo.emplace_back();
+    choice.key = key;
+    choice.label = choice.summary = label;
+  }
+  question.choice.defaultIndex = 0;
+  const auto asked = model::share(std::move(question));
+  update([&](Properties& p) {
+    p.runtime.edit().question = asked;
+    p.summary.edit().runtime = *p.runtime;
+  });
+}
+
 Async<void> VirtualMachine::AnswerVM(model::Call&, const vim::AnswerVMRequestType& r) {
-  require_accessible();
-  throw kernel::invalid_argument("questionId", fmt::format("{} asks no question {}", properties().name,
-                                                           r.questionId));
-  co_return;
+  const auto question = properties().runtime->question;
+  if (!question || question->id != r.questionId)
+    throw kernel::invalid_argument("questionId", fmt::format("{} asks no question {}",
+                                                             properties().name, r.questionId));
+  if (r.answerChoice != "0" && r.answerChoice != "1")
+    throw kernel::invalid_argument("answerChoice", r.answerChoice + " is none of the choices");
+  update([&](Properties& p) {
+    p.runtime.edit().question.reset();
+    p.summary.edit().runtime = *p.runtime;
+  });
+  if (r.answerChoice == "0") {
+    co_await running_machine().resume();
+  } else {
+    co_await running_machine().power_off();
+  }
 }
 
 namespace {

@@ -1,15 +1,19 @@
+#include "host/check.h"
+
 #include <fmt/format.h>
 
-#include "cli/commands.h"
+#include <boost/asio/io_context.hpp>
+
 #include "hypervisor/host_probe.h"
 #include "hypervisor/qemu/qemu_hypervisor.h"
 
-namespace virga::cli {
+namespace virga::host {
+namespace {
 
-Async<int> check_host(fs::path state) {
+Async<int> check(std::filesystem::path state) {
   hypervisor::CheckInput input;
   input.facts = hypervisor::probe_host();
-  input.datastore = hypervisor::probe_volume(fs::exists(state) ? state.string() : ".");
+  input.datastore = hypervisor::probe_volume(std::filesystem::exists(state) ? state.string() : ".");
   hypervisor::QemuOptions options;
   options.run_directory = "/run/virga/check";
   const auto backend =
@@ -30,4 +34,19 @@ Async<int> check_host(fs::path state) {
   co_return fit ? 0 : 1;
 }
 
-}  // namespace virga::cli
+}  // namespace
+
+int check_machine(const std::filesystem::path& state) {
+  asio::io_context io;
+  int code = 1;
+  std::exception_ptr failure;
+  asio::co_spawn(io, check(state), [&](std::exception_ptr thrown, int result) {
+    failure = thrown;
+    code = result;
+  });
+  io.run();
+  if (failure) std::rethrow_exception(failure);
+  return code;
+}
+
+}  // namespace virga::host

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "kernel/faults.h"
 
@@ -114,7 +115,7 @@ const TypeRequest* FilterPlan::request(const model::ManagedInfo& type) {
 
 std::optional<TypeRequest> FilterPlan::make_request(const model::ManagedInfo& type) const {
   std::optional<TypeRequest> request;
-  std::set<std::string_view> paths;
+  std::set<std::string> paths;
   const auto ask = [&](RequestedProperty property) {
     if (!paths.insert(property.path()).second) return;
     request->touched.set(property.bit());

@@ -119,11 +119,8 @@ Async<MoRef> PropertyCollector::CreateFilter(model::Call& call,
 
 Async<model::List<vim::ObjectContent>> PropertyCollector::read(
     Reader reader, model::List<vim::PropertyFilterSpec> specs) {
-  const auto work = [&kernel = kernel_, reader = std::move(reader), specs = std::move(specs)] {
-        return retrieve(kernel, reader, specs);
-      };
-  model::List<vim::ObjectContent> contents = co_await offload(
-      kernel_.readers, work);
+  const auto work = [&kernel = kernel_, reader, specs] { return retrieve(kernel, reader, specs); };
+  model::List<vim::ObjectContent> contents = co_await offload(kernel_.readers, work);
   co_return contents;
 }
 

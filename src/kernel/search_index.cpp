@@ -122,7 +122,7 @@ class Search {
   template <class Properties>
   References all(const std::optional<MoRef>& datacenter,
                  bool (*test)(const Properties&, const std::string&), const std::string& text) {
-    if (text.empty()) return {};    // what has no name of this kind is not to be found by it
+    if (text.empty()) return {};  // what has no name of this kind is not to be found by it
     if (datacenter && !access_.find(*datacenter)) throw managed_object_not_found(*datacenter);
     References found;
     for (const auto& object : kernel_.inventory.all()) {
@@ -190,12 +190,11 @@ Async<References> find_all(Kernel& kernel, Reader reader, std::optional<MoRef> d
                            bool machines, MachineTest machine_test, HostTest host_test,
                            std::string text) {
   const auto work = [&kernel, reader, datacenter, machines, machine_test, host_test, text] {
-        Search search(kernel, reader);
-        return machines ? search.all(datacenter, machine_test, text)
-                        : search.all(datacenter, host_test, text);
-      };
-  References found = co_await offload(
-      kernel.readers, work);
+    Search search(kernel, reader);
+    return machines ? search.all(datacenter, machine_test, text)
+                    : search.all(datacenter, host_test, text);
+  };
+  References found = co_await offload(kernel.readers, work);
   co_return found;
 }
 
@@ -252,34 +251,32 @@ Async<std::optional<MoRef>> SearchIndex::FindByIp(model::Call& call,
 Async<std::optional<MoRef>> SearchIndex::FindByDatastorePath(
     model::Call& call, const vim::FindByDatastorePathRequestType& r) {
   const auto work = [&kernel = kernel_, reader = Reader::of(context(call)),
-                                         datacenter = r.datacenter, path = normal_path(r.path)] {
-        Search search(kernel, reader);
-        search.require_datastore(datacenter, path);
-        const References machines = search.all(datacenter, machine_is_at, path);
-        return machines.empty() ? std::nullopt : std::optional(machines.front());
-      };
-  std::optional<MoRef> found =
-      co_await offload(kernel_.readers, work);
+                     datacenter = r.datacenter, path = normal_path(r.path)] {
+    Search search(kernel, reader);
+    search.require_datastore(datacenter, path);
+    const References machines = search.all(datacenter, machine_is_at, path);
+    return machines.empty() ? std::nullopt : std::optional(machines.front());
+  };
+  std::optional<MoRef> found = co_await offload(kernel_.readers, work);
   co_return found;
 }
 
 Async<std::optional<MoRef>> SearchIndex::FindByInventoryPath(
     model::Call& call, const vim::FindByInventoryPathRequestType& r) {
   const auto work = [&kernel = kernel_, reader = Reader::of(context(call)),
-                        path = r.inventoryPath] { return Search(kernel, reader).at_path(path); };
-  std::optional<MoRef> found = co_await offload(
-      kernel_.readers, work);
+                     path = r.inventoryPath] { return Search(kernel, reader).at_path(path); };
+  std::optional<MoRef> found = co_await offload(kernel_.readers, work);
   co_return found;
 }
 
 Async<std::optional<MoRef>> SearchIndex::FindChild(model::Call& call,
                                                    const vim::FindChildRequestType& r) {
-  const auto work = [&kernel = kernel_, reader = Reader::of(context(call)), entity = r.entity, name = r.name] {
-        if (!Access(kernel, reader).find(entity)) throw managed_object_not_found(entity);
-        return Search(kernel, reader).child(entity, name);
-      };
-  std::optional<MoRef> found = co_await offload(
-      kernel_.readers, work);
+  const auto work = [&kernel = kernel_, reader = Reader::of(context(call)), entity = r.entity,
+                     name = r.name] {
+    if (!Access(kernel, reader).find(entity)) throw managed_object_not_found(entity);
+    return Search(kernel, reader).child(entity, name);
+  };
+  std::optional<MoRef> found = co_await offload(kernel_.readers, work);
   co_return found;
 }
 

@@ -183,8 +183,7 @@ Async<model::Ptr<vim::UpdateSet>> UpdateFeed::collect(std::size_t limit) {
     updates = render_all(kernel_, batches);
   } else {
     const auto work = [&kernel = kernel_, &batches] { return render_all(kernel, batches); };
-    updates = co_await offload(
-        kernel_.readers, work);
+    updates = co_await offload(kernel_.readers, work);
   }
   if (updates.empty()) co_return model::Ptr<vim::UpdateSet>();
   vim::UpdateSet set;

@@ -34,6 +34,24 @@ vim::HostPciDevice describe(const hypervisor::PciDevice& device) {
   return described;
 }
 
+// 32 bits, the highest first, in fours: "0000:0000:0000:0000:0000:0110:1010:0101".
+std::string bits(std::uint32_t value) {
+  std::string text;
+  for (int shift = 28; shift >= 0; shift -= 4)
+    text += fmt::format("{}{:04b}", text.empty() ? "" : ":", value >> shift & 0xf);
+  return text;
+}
+
+vim::HostCpuIdInfo describe(const hypervisor::CpuId& leaf) {
+  vim::HostCpuIdInfo info;
+  info.level = static_cast<std::int32_t>(leaf.level);
+  info.eax = bits(leaf.eax);
+  info.ebx = bits(leaf.ebx);
+  info.ecx = bits(leaf.ecx);
+  info.edx = bits(leaf.edx);
+  return info;
+}
+
 vim::HostHardwareInfo hardware(const Host& host) {
   const auto& facts = host.facts;
   vim::HostHardwareInfo info;
@@ -55,6 +73,7 @@ vim::HostHardwareInfo hardware(const Host& host) {
     for (const int thread : package.threads)
       described.threadId.push_back(static_cast<std::int16_t>(thread));
   }
+  for (const auto& leaf : facts.cpu.cpuid) info.cpuFeature.push_back(describe(leaf));
   info.memorySize = static_cast<std::int64_t>(facts.memory_bytes);
   for (const auto& device : facts.pci) info.pciDevice.push_back(describe(device));
   if (!facts.system.bios_version.empty()) {
@@ -101,7 +120,7 @@ vim::HostConfigManager managers() {
   managers.datastoreSystem = names::datastore_system;
   managers.networkSystem = names::network_system;
   managers.storageSystem = names::storage_system;
-  managers.advancedOption = names::advanced_options;
+  managers.advancedOption = names::settings;
   managers.accountManager = names::account_manager;
   return managers;
 }

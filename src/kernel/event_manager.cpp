@@ -42,6 +42,8 @@ std::vector<MoRef> entities_of(const vim::Event& event) {
   if (event.datacenter) entities.push_back(event.datacenter->datacenter);
   if (event.ds) entities.push_back(event.ds->datastore);
   if (event.net) entities.push_back(event.net->network);
+  if (const auto* note = dynamic_cast<const vim::GeneralUserEvent*>(&event); note && note->entity)
+    entities.push_back(note->entity->entity);
   return entities;
 }
 

@@ -33,6 +33,17 @@ void check_locale(const std::string& locale) {
     throw Fault(vim::InvalidLocale{}, fmt::format("There is no locale '{}'.", locale));
 }
 
+// Whether any permission, of the user or of a group, gives access to anything.
+bool has_access(const AccessTable& table, const std::string& user) {
+  const auto groups = table.groups_of(user);
+  const auto gives_it = [&](const PermissionEntry& entry) {
+    if (entry.role == kRoleNoAccess) return false;
+    if (!entry.group) return entry.principal == user;
+    return std::find(groups.begin(), groups.end(), entry.principal) != groups.end();
+  };
+  return std::any_of(table.permissions().begin(), table.permissions().end(), gives_it);
+}
+
 }  // namespace
 
 SessionManager::SessionManager(Kernel& kernel, MoRef self)
@@ -85,7 +96,7 @@ model::Ptr<vim::UserSession> SessionManager::open(Call& call, const std::string&
 Async<model::Ptr<vim::UserSession>> SessionManager::Login(model::Call& c, const vim::LoginRequestType& r) {
   Call& call = context(c);
   if (call.session)
-    throw invalid_state(fmt::format("The session of {} is logged in already.", call.user()));
+    throw invalid_request(fmt::format("The session of {} is logged in already.", call.user()));
   const std::string user = r.userName, locale = r.locale.value_or("en");
   check_locale(locale);
   const bool right = co_await kernel_.accounts->verify(user, r.password);
@@ -96,6 +107,8 @@ Async<model::Ptr<vim::UserSession>> SessionManager::Login(model::Call& c, const 
                          fmt::format("Cannot login {}@{}", user, call.peer_address), user);
     throw invalid_login(user);
   }
+  const auto table = kernel_.authorization.table();
+  if (table && !has_access(*table, user)) throw no_permission(table->root(), "System.View");
   co_return open(call, user, locale);
 }
 

@@ -111,7 +111,7 @@ def test_large_results_come_in_pages(client, collector, make_vm):
         paged.update(values(page))
         page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
     assert paged == whole
-    with fault(vmodl.query.InvalidProperty):
+    with fault(vmodl.fault.InvalidArgument, "no-such-token"):
         collector.ContinueRetrievePropertiesEx("no-such-token")
 
 

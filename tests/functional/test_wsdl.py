@@ -19,6 +19,7 @@ def wsdl(host):
 @pytest.fixture
 def zeep_client(host, wsdl):
     session = requests.Session()
+    session.trust_env = False    # REQUESTS_CA_BUNDLE would outweigh `verify`
     session.verify = str(host.ca)
     return zeep.Client(wsdl, transport=zeep.transports.Transport(session=session))
 

@@ -236,10 +236,16 @@ MoRef VirtualMachine::run_task(model::Call& call, const char* method, const char
                                Work work) {
   kernel::TaskSpec spec{method, description_id, self(), properties().name};
   const auto me = std::static_pointer_cast<VirtualMachine>(shared_from_this());
-  return host().kernel.tasks.run(
+  const MoRef task = host().kernel.tasks.run(
       call, std::move(spec), [me, work = std::move(work)](kernel::TaskHandle& handle) -> Async<Any> {
         return exclusively(me, work, handle);
       });
+  update([&](Properties& p) {
+    auto& recent = p.recentTask;
+    recent.insert(recent.begin(), task);
+    std::erase_if(recent, [&](const MoRef& ref) { return !inventory().find(ref); });
+  });
+  return task;
 }
 
 Async<Any> VirtualMachine::exclusively(std::shared_ptr<VirtualMachine> self, Work work,
@@ -275,9 +281,10 @@ void VirtualMachine::refuse_power_state(vim::VirtualMachinePowerState wanted) co
   vim::InvalidPowerState detail;
   detail.requestedState = wanted;
   detail.existingState = properties().runtime->powerState;
-  throw kernel::Fault(std::move(detail),
-                      fmt::format("{} is {}; this needs it {}.", properties().name,
-                                  word(properties().runtime->powerState), word(wanted)));
+  const std::string is = fmt::format("{} is {}", properties().name, word(detail.existingState));
+  const bool already = detail.existingState == wanted;
+  throw kernel::Fault(std::move(detail), already ? is + " already."
+                                                 : fmt::format("{}; this needs it {}.", is, word(wanted)));
 }
 
 void VirtualMachine::require_power_state(vim::VirtualMachinePowerState wanted) const {

@@ -108,7 +108,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // Asks the user what to do about a full disk; AnswerVM goes on.
   void ask_about_space(const std::string& message);
   Async<void> suspend(kernel::TaskHandle& handle);
-  Async<void> discard_suspended_state();
+  Async<void> discard_suspended_state(std::string user);
   void follow(std::shared_ptr<hypervisor::Machine> machine);
   void handle(const hypervisor::MachineEvent& event);
   Async<void> finish_run(hypervisor::Exit exit);
@@ -132,6 +132,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   DeviceState device_state_;
   std::optional<MoRef> current_task_;
   std::shared_ptr<hypervisor::Machine> machine_;
+  std::string run_ended_by_;    // the user who asked for the run's end; "" for nobody
   std::uint64_t run_ = 0;    // counts runs: what belongs to an earlier one stops
   std::optional<datastore::VmLock> lock_;
   Signal run_ended_;

@@ -217,6 +217,7 @@ Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
   const auto me = shared_from_this();
   ++run_;
   machine_.reset();
+  const std::string user = std::exchange(run_ended_by_, {});
   const bool suspended = exit.cause == hypervisor::Exit::Cause::saved;
   log(suspended ? "Suspended" : "Powered off: " + hypervisor::describe(exit));
   std::exception_ptr failure;
@@ -243,11 +244,11 @@ Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
   publish_config();
   if (suspended) {
     post(vim::VmSuspendedEvent{}, fmt::format("{} on {} in ha-datacenter is suspended",
-                                              properties().name, host().identity.name));
+                                              properties().name, host().identity.name), user);
   } else {
     post(vim::VmPoweredOffEvent{}, fmt::format("{} on {} in ha-datacenter is powered off: {}",
                                                properties().name, host().identity.name,
-                                               hypervisor::describe(exit)));
+                                               hypervisor::describe(exit)), user);
   }
   run_ended_.notify();
 }
@@ -302,11 +303,16 @@ hypervisor::Machine& VirtualMachine::running_machine() const {
 // --- Power off, reset, suspend ----------------------------------------------------------------
 
 Async<MoRef> VirtualMachine::PowerOffVM_Task(model::Call& call, const vim::PowerOffVMRequestType&) {
+  const std::string user = kernel::context(call).user();
   co_return run_task(call, "PowerOffVM_Task", "VirtualMachine.powerOff",
-                     [this](kernel::TaskHandle&) -> Async<Any> {
-                       if (properties().runtime->powerState == vim::VirtualMachinePowerState::suspended) {
-                         co_await discard_suspended_state();
+                     [this, user](kernel::TaskHandle&) -> Async<Any> {
+                       const auto state = properties().runtime->powerState;
+                       if (state == vim::VirtualMachinePowerState::poweredOff)
+                         refuse_power_state(vim::VirtualMachinePowerState::poweredOff);
+                       if (state == vim::VirtualMachinePowerState::suspended) {
+                         co_await discard_suspended_state(user);
                        } else {
+                         run_ended_by_ = user;
                          co_await running_machine().power_off();
                          while (powered_on()) co_await run_ended_.wait();
                        }
@@ -315,7 +321,7 @@ Async<MoRef> VirtualMachine::PowerOffVM_Task(model::Call& call, const vim::Power
 }
 
 // A suspended VM that is powered off forgets its memory, as pulling its plug would.
-Async<void> VirtualMachine::discard_suspended_state() {
+Async<void> VirtualMachine::discard_suspended_state(std::string user) {
   const auto state = config_file_.sibling(config_.suspend_state);
   vmx::MachineConfig off = config_;
   off.suspend_state.clear();
@@ -328,7 +334,7 @@ Async<void> VirtualMachine::discard_suspended_state() {
   publish_config();
   log("Powered off while suspended");
   post(vim::VmPoweredOffEvent{}, fmt::format("{} on {} in ha-datacenter is powered off",
-                                             properties().name, host().identity.name));
+                                             properties().name, host().identity.name), user);
 }
 
 Async<MoRef> VirtualMachine::ResetVM_Task(model::Call& call, const vim::ResetVMRequestType&) {
@@ -351,6 +357,7 @@ Async<MoRef> VirtualMachine::SuspendVM_Task(model::Call& call, const vim::Suspen
                        post(vim::VmSuspendingEvent{},
                             fmt::format("{} on {} in ha-datacenter is being suspended",
                                         properties().name, host().identity.name), user);
+                       run_ended_by_ = user;
                        co_await suspend(handle);
                        co_return Any();
                      });
@@ -373,13 +380,16 @@ Async<void> VirtualMachine::suspend(kernel::TaskHandle& handle) {
     failure = std::current_exception();
   }
   if (failure) {
+    run_ended_by_.clear();
     host().kernel.database->erase(kSuspending, self().value);
     std::rethrow_exception(failure);
   }
   while (powered_on()) co_await run_ended_.wait();
 }
 
-Async<void> VirtualMachine::TerminateVM(model::Call&, const vim::TerminateVMRequestType&) {
+Async<void> VirtualMachine::TerminateVM(model::Call& call, const vim::TerminateVMRequestType&) {
+  require_power_state(vim::VirtualMachinePowerState::poweredOn);
+  run_ended_by_ = kernel::context(call).user();
   co_await running_machine().power_off();
   while (powered_on()) co_await run_ended_.wait();
 }

@@ -33,7 +33,6 @@ inline const MoRef license_manager{"LicenseManager", "ha-license-manager"};
 inline const MoRef file_manager{"FileManager", "ha-nfc-file-manager"};
 inline const MoRef virtual_disk_manager{"VirtualDiskManager", "ha-vdiskmanager"};
 inline const MoRef settings{"OptionManager", "HostAgentSettings"};
-inline const MoRef advanced_options{"OptionManager", "ha-adv-options"};
 
 inline const MoRef datastore_system{"HostDatastoreSystem", "ha-datastoresystem"};
 inline const MoRef network_system{"HostNetworkSystem", "networkSystem"};

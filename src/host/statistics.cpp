@@ -61,7 +61,12 @@ void Statistics::start() { spawn(host_.kernel.executor, "statistics", run()); }
 
 Async<void> Statistics::run() {
   last_host_ = hypervisor::sample_host();
+  // The first sample comes soon: until then nothing can be told.
+  auto interval = std::chrono::seconds(1);
   for (;;) {
+    co_await sleep_for(interval);
+    interval = std::chrono::seconds(kernel::kSampleSeconds);
+    sample_host();
     for (const auto& [ref, vm] : std::map(host_.virtual_machines)) {
       if (!vm->machine()) {
         last_.erase(ref);
@@ -75,8 +80,6 @@ Async<void> Statistics::run() {
       }
     }
     std::erase_if(last_, [&](const auto& entry) { return !host_.virtual_machines.contains(entry.first); });
-    co_await sleep_for(std::chrono::seconds(kernel::kSampleSeconds));
-    sample_host();
   }
 }
 

@@ -74,7 +74,7 @@ Async<model::Ptr<vim::PerfProviderSummary>> PerformanceManager::QueryPerfProvide
   check_readable(call, r.entity);
   vim::PerfProviderSummary summary;
   summary.entity = r.entity;
-  summary.currentSupported = samples_.contains(r.entity.value);
+  summary.currentSupported = r.entity.type == "HostSystem" || r.entity.type == "VirtualMachine";
   summary.summarySupported = false;
   if (summary.currentSupported) summary.refreshRate = kSampleSeconds;
   co_return model::share(std::move(summary));

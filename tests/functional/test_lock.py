@@ -5,6 +5,7 @@ import pathlib
 import pytest
 from pyVmomi import vim
 
+from harness import isolation
 from harness.client import Client, fault
 from harness.host import HostProcess
 
@@ -12,16 +13,17 @@ from harness.host import HostProcess
 @pytest.fixture
 def second(client):
     """Another host whose datastore `common` is the first one's own folder."""
-    host = HostProcess(port=8445).start()
-    other = Client(host)
-    folder = pathlib.Path(client.datastore.info.path)
-    other.host_system.configManager.datastoreSystem.CreateLocalDatastore("common", str(folder))
-    yield other
-    for vm in other.datacenter.vmFolder.childEntity:
-        if vm.runtime.powerState == "poweredOn":
-            other.wait(vm.PowerOffVM_Task())
-    other.logout()
-    host.stop()
+    with isolation.neighbour("192.0.2.1", "192.0.2.2") as namespace:
+        host = HostProcess(address="192.0.2.2", namespace=namespace).start()
+        other = Client(host)
+        folder = pathlib.Path(client.datastore.info.path)
+        other.host_system.configManager.datastoreSystem.CreateLocalDatastore("common", str(folder))
+        yield other
+        for vm in other.datacenter.vmFolder.childEntity:
+            if vm.runtime.powerState == "poweredOn":
+                other.wait(vm.PowerOffVM_Task())
+        other.logout()
+        host.stop()
     host.remove()
 
 

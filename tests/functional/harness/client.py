@@ -23,7 +23,7 @@ class Client:
 
     def __init__(self, host, user=None, password=None):
         self.host = host
-        self.instance = SmartConnect(host="127.0.0.1", port=host.port, user=user or host.user,
+        self.instance = SmartConnect(host=host.address, port=host.port, user=user or host.user,
                                      pwd=password or host.password, sslContext=host.tls())
         self.content = self.instance.RetrieveContent()
 

@@ -17,7 +17,7 @@ PATIENCE = 5
 def connect(client, path, session=True):
     """A WebSocket to the host, in the client's session or none."""
     return websocket.create_connection(
-        f"wss://127.0.0.1:{client.host.port}{path}", subprotocols=["binary"], timeout=20,
+        f"wss://{client.host.address}:{client.host.port}{path}", subprotocols=["binary"], timeout=20,
         sslopt={"ca_certs": str(client.host.ca)}, cookie=client.cookie if session else None)
 
 

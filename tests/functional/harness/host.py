@@ -22,8 +22,10 @@ class HostProcess:
     user = "root"
     password = "correct horse <&> \"battery\" staple"
 
-    def __init__(self, port=8444):
-        self.port = port
+    def __init__(self, port=8444, address="127.0.0.1", namespace=None):
+        """`namespace`: the network namespace it lives in, by path, if not in ours."""
+        self.port, self.address = port, address
+        self.entering = ["nsenter", f"--net={namespace}"] if namespace else []
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="virga-functional-"))
         self.state = self.directory / "state"
         self.log = self.directory / "host.log"
@@ -33,7 +35,7 @@ class HostProcess:
 
     @property
     def url(self):
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.address}:{self.port}"
 
     @property
     def ca(self):
@@ -47,8 +49,8 @@ class HostProcess:
         """Starts the host and returns once it serves."""
         log = open(self.log, "ab")
         self.process = subprocess.Popen(
-            [PROGRAM, "--state", self.state, "--listen", f"127.0.0.1:{self.port}",
-             "--password-file", self.password_file, *options],
+            [*self.entering, PROGRAM, "--state", self.state,
+             "--listen", f"{self.address}:{self.port}", "--password-file", self.password_file, *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         ready = queue.SimpleQueue()
         threading.Thread(target=_follow, args=(self.process.stdout, log, ready),

@@ -1,5 +1,6 @@
 """A network and mounts of our own: what the tests start cannot touch the machine's."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -24,14 +25,47 @@ def enter():
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
+_neighbours = []
+
+
+@contextlib.contextmanager
+def neighbour(ours, theirs):
+    """Another machine, as far as the network goes: a namespace with a cable to ours.
+
+    Open vSwitch's userspace datapath exists once in a namespace, so there is one host in each.
+    Gives the path to enter it by; `ours` and `theirs` are the addresses at the cable's ends.
+    """
+    name = f"virga-{os.getpid()}"
+    path = f"/run/netns/{name}"
+    for command in (f"ip netns add {name}",
+                    f"ip link add {name} type veth peer name cable netns {name}",
+                    f"ip address add {ours}/30 dev {name}",
+                    f"ip link set {name} up",
+                    f"ip -n {name} address add {theirs}/30 dev cable",
+                    f"ip -n {name} link set cable up",
+                    f"ip -n {name} link set lo up"):
+        subprocess.run(command.split(), check=True)
+    inode = os.stat(path).st_ino
+    _neighbours.append(inode)
+    try:
+        yield path
+    finally:
+        _end(lambda: _in({inode}))
+        _neighbours.remove(inode)
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
 def processes():
-    """The processes in our network namespace, ourselves left out: all descend from the tests."""
-    ours = os.stat("/proc/self/ns/net").st_ino
+    """The processes in our namespaces, ourselves left out: all descend from the tests."""
+    return _in({os.stat("/proc/self/ns/net").st_ino, *_neighbours})
+
+
+def _in(namespaces):
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():
             continue
         try:
-            if os.stat(f"/proc/{entry}/ns/net").st_ino == ours:
+            if os.stat(f"/proc/{entry}/ns/net").st_ino in namespaces:
                 yield int(entry)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             pass
@@ -39,13 +73,15 @@ def processes():
 
 def end_processes():
     """Ends what is left of hosts and guests."""
+    _end(processes)
+
+
+def _end(processes_left):
+    """Ends the processes that the function tells of, in peace or by force."""
     for name in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + 5
-        left = list(processes())
-        for pid in left:
-            try:
+        for pid in list(processes_left()):
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, name)
-            except ProcessLookupError:
-                pass
-        while list(processes()) and time.monotonic() < deadline:
+        while list(processes_left()) and time.monotonic() < deadline:
             time.sleep(0.05)

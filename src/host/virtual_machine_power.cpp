@@ -89,7 +89,8 @@ Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
   hypervisor::MachineSpec spec = machine_spec(config_, context(), machine_id());
   hypervisor::StartOptions options = co_await prepare_start(spec);
   handle.report(30);
-  log(fmt::format("{} with {} vCPU and {} MB, {} ({})", resuming ? "Resuming" : "Powering on",
+  log(fmt::format("{} {} with {} vCPU and {} MB, {} ({})",
+                  resuming ? "Resuming" : "Powering on", properties().name,
                   spec.vcpus, spec.memory_mib, host().capabilities.backend,
                   host().capabilities.accelerator));
   auto machine = co_await host().hypervisor->start(std::move(spec), std::move(options));

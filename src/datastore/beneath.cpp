@@ -75,8 +75,8 @@ bool status_of(const Entry& entry, struct stat& status) {
   throw system_error(entry.subject, "cannot look at");
 }
 
-void rename_entry(const Entry& from, const Entry& to, IfTaken if_taken) {
-  if (if_taken == IfTaken::fail) return rename_without_replacing(from, to);
+void rename_entry(const Entry& from, const Entry& to, IfExists if_exists) {
+  if (if_exists == IfExists::fail) return rename_without_replacing(from, to);
   if (::renameat(from.folder.get(), from.name.c_str(), to.folder.get(), to.name.c_str()) != 0)
     throw system_error(to.subject, "cannot replace");
 }

@@ -33,10 +33,8 @@ Entry entry_of(const Datastore& datastore, std::string_view path, bool any = fal
 // false when there is nothing.
 bool status_of(const Entry& entry, struct stat& status);
 
-enum class IfTaken { fail, replace };
-
 // rename(2), which with `fail` throws already_exists when `to` is there.
-void rename_entry(const Entry& from, const Entry& to, IfTaken if_taken);
+void rename_entry(const Entry& from, const Entry& to, IfExists if_exists);
 
 struct FolderItem {
   std::string name;

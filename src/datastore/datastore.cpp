@@ -51,7 +51,7 @@ void write_identifier(int root, const std::string& subject) {
     const auto entry = [&](const std::string& name) {
       return Entry{Fd(::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0)), name, subject};
     };
-    rename_entry(entry(draft), entry("uuid"), IfTaken::fail);
+    rename_entry(entry(draft), entry("uuid"), IfExists::fail);
   } catch (const Error& failure) {
     ::unlinkat(folder.get(), draft.c_str(), 0);
     if (failure.kind() != ErrorKind::already_exists) throw;

@@ -81,6 +81,9 @@ struct Location {
   Location sibling(std::string_view name) const;
 };
 
+// What an operation does about a file that has the name it is to give.
+enum class IfExists { fail, replace };
+
 // Throws ErrorKind::cancelled, naming the subject, once a stop was requested.
 void check_stop(const std::stop_token& stop, const std::string& subject);
 

@@ -163,15 +163,14 @@ void put_in_place(const Draft& draft, const std::string& extent, const Location&
   draft.record(recovery);
   for (std::size_t i = 0; i < occupants.extents.size(); ++i)
     rename_entry(entry_of(datastore, occupants.extents[i].path), draft.entry(old_part(i)),
-                 IfTaken::fail);
-  rename_entry(entry_of(datastore, extent, true), entry_of(datastore, target.path), IfTaken::fail);
-  rename_entry(draft.entry("pivot"), entry_of(datastore, disk.path),
-               if_exists == IfExists::fail ? IfTaken::fail : IfTaken::replace);
+                 IfExists::fail);
+  rename_entry(entry_of(datastore, extent, true), entry_of(datastore, target.path), IfExists::fail);
+  rename_entry(draft.entry("pivot"), entry_of(datastore, disk.path), if_exists);
   sync_folder_of(disk);
 }
 
 void put_descriptor_in_place(const Draft& draft, const Location& disk) {
-  rename_entry(draft.entry("pivot"), entry_of(*disk.datastore, disk.path), IfTaken::replace);
+  rename_entry(draft.entry("pivot"), entry_of(*disk.datastore, disk.path), IfExists::replace);
   sync_folder_of(disk);
 }
 
@@ -183,8 +182,8 @@ void replace_descriptor(const Location& disk, const VmdkDescriptor& descriptor) 
   draft.finish();
 }
 
-RecoveryStep remove_step(const Location& file) {
-  return {RecoveryStep::Action::remove, file.path, inode_of(*file.datastore, file.path)};
+RecoveryStep step_on(const Location& file, RecoveryStep::Action action) {
+  return {action, file.path, inode_of(*file.datastore, file.path)};
 }
 
 void sync_file(const Fd& fd, const std::string& subject) {

@@ -68,7 +68,7 @@ void put_in_place(const Draft& draft, const std::string& extent, const Location&
 void replace_descriptor(const Location& disk, const vmx::VmdkDescriptor& descriptor);
 void put_descriptor_in_place(const Draft& draft, const Location& disk);
 
-RecoveryStep remove_step(const Location& file);
+RecoveryStep step_on(const Location& file, RecoveryStep::Action action);
 void sync_file(const Fd& fd, const std::string& subject);
 void sync_folder_of(const Location& file);
 

@@ -113,7 +113,7 @@ void carry_out(const Datastore& datastore, const RecoveryStep& step) {
         throw system_error(entry.subject, "cannot remove");
       break;
     case Action::rename:
-      rename_entry(entry, entry_of(datastore, step.to, true), IfTaken::fail);
+      rename_entry(entry, entry_of(datastore, step.to, true), IfExists::fail);
       break;
     case Action::truncate:
       truncate_file(datastore, step);

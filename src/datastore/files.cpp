@@ -38,10 +38,6 @@ void check_target(const Location& to, IfExists if_exists) {
                 entry.subject);
 }
 
-IfTaken if_taken(IfExists if_exists) {
-  return if_exists == IfExists::fail ? IfTaken::fail : IfTaken::replace;
-}
-
 void sync_folder(const Entry& entry) {
   const Fd fd = open_beneath(entry.folder.get(), "", O_RDONLY | O_DIRECTORY, 0, entry.subject);
   if (::fsync(fd.get()) != 0) throw system_error(entry.subject, "cannot sync the folder of");
@@ -49,7 +45,7 @@ void sync_folder(const Entry& entry) {
 
 void put_in_place(const Draft& draft, const Location& to, IfExists if_exists) {
   const Entry target = entry_of(*to.datastore, to.path);
-  rename_entry(draft.entry(data), target, if_taken(if_exists));
+  rename_entry(draft.entry(data), target, if_exists);
   sync_folder(target);
 }
 
@@ -148,7 +144,7 @@ void move(const Location& from, const Location& to, IfExists if_exists, const Pr
   if (is_same_file_system(from, to)) {
     const Entry source = entry_of(*from.datastore, from.path);
     const Entry target = entry_of(*to.datastore, to.path);
-    rename_entry(source, target, if_taken(if_exists));
+    rename_entry(source, target, if_exists);
     sync_folder(target);
     return sync_folder(source);
   }
@@ -160,7 +156,7 @@ void remove(const Location& location) {
   existing(location);
   const Entry entry = entry_of(*location.datastore, location.path);
   Draft draft(location.datastore);
-  rename_entry(entry, draft.entry(data), IfTaken::fail);
+  rename_entry(entry, draft.entry(data), IfExists::fail);
   sync_folder(entry);
   draft.finish();
 }

@@ -17,8 +17,6 @@
 
 namespace virga::datastore {
 
-enum class IfExists { fail, replace };
-
 // Parents are made too when asked for. Throws already_exists when anything has that name.
 void make_folder(const Location& folder, bool with_parents);
 

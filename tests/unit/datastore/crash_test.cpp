@@ -196,7 +196,7 @@ TEST(Crash, InTheSweepAfterwards) {
                                 [](const auto& ds) {
                                   move_disk({ds, "a.vmdk"}, {ds, "b.vmdk"}, IfExists::replace);
                                 }},
-                               9);
+                               15);
 }
 
 TEST(Crash, InExtendDisk) {

@@ -31,14 +31,15 @@ std::string versions_document() {
       kNewest, prior);
 }
 
-// A client that names no version gets the newest.
+// A client that names no version is taken to be as old as vSphere allows: what it does not know it
+// may stumble over.
 model::Version version_of(std::string_view soap_action) {
   std::string text;
   for (const char c : soap_action) {
     if (c != '"') text += c;
   }
   const auto asked = model::parse_version(text);
-  return asked.value_or(*model::parse_version(kNewest));
+  return asked.value_or(*model::parse_version(kVersions[std::size(kVersions) - 1]));
 }
 
 std::string cookie(const wire::Request& request, std::string_view name) {

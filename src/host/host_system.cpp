@@ -52,16 +52,6 @@ vim::HostCpuIdInfo describe(const hypervisor::CpuId& leaf) {
   return info;
 }
 
-// "0010:1111:…": 32 bits, the highest first.
-std::string bits(std::uint32_t value) {
-  std::string text;
-  for (int bit = 31; bit >= 0; --bit) {
-    text += value >> bit & 1 ? '1' : '0';
-    if (bit % 4 == 0 && bit > 0) text += ':';
-  }
-  return text;
-}
-
 vim::HostHardwareInfo hardware(const Host& host) {
   const auto& facts = host.facts;
   vim::HostHardwareInfo info;
@@ -84,14 +74,6 @@ vim::HostHardwareInfo hardware(const Host& host) {
       described.threadId.push_back(static_cast<std::int16_t>(thread));
   }
   for (const auto& leaf : facts.cpu.cpuid) info.cpuFeature.push_back(describe(leaf));
-  for (const auto& leaf : facts.cpu.cpuid) {
-    auto& feature = info.cpuFeature.emplace_back();
-    feature.level = static_cast<std::int32_t>(leaf.level);
-    feature.eax = bits(leaf.eax);
-    feature.ebx = bits(leaf.ebx);
-    feature.ecx = bits(leaf.ecx);
-    feature.edx = bits(leaf.edx);
-  }
   info.memorySize = static_cast<std::int64_t>(facts.memory_bytes);
   for (const auto& device : facts.pci) info.pciDevice.push_back(describe(device));
   if (!facts.system.bios_version.empty()) {

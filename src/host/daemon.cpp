@@ -18,6 +18,7 @@
 #include "host/environment_browser.h"
 #include "host/file_manager.h"
 #include "host/host.h"
+#include "host/host_auto_start_manager.h"
 #include "host/host_datastore_browser.h"
 #include "host/host_datastore_system.h"
 #include "host/host_local_account_manager.h"
@@ -166,6 +167,7 @@ void Daemon::make_services() {
   datastore_system_ = inventory.emplace<HostDatastoreSystem>(*host_);
   network_system_ = inventory.emplace<HostNetworkSystem>(*host_);
   inventory.emplace<HostStorageSystem>(*host_);
+  inventory.emplace<HostAutoStartManager>(*host_);
   statistics_ = std::make_unique<Statistics>(*host_);
 }
 

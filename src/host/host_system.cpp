@@ -120,6 +120,7 @@ vim::HostConfigManager managers() {
   managers.datastoreSystem = names::datastore_system;
   managers.networkSystem = names::network_system;
   managers.storageSystem = names::storage_system;
+  managers.autoStartManager = names::auto_start_manager;
   managers.advancedOption = names::settings;
   managers.accountManager = names::account_manager;
   return managers;

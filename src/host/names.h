@@ -34,6 +34,7 @@ inline const MoRef file_manager{"FileManager", "ha-nfc-file-manager"};
 inline const MoRef virtual_disk_manager{"VirtualDiskManager", "ha-vdiskmanager"};
 inline const MoRef settings{"OptionManager", "HostAgentSettings"};
 
+inline const MoRef auto_start_manager{"HostAutoStartManager", "ha-autostart-mgr"};
 inline const MoRef datastore_system{"HostDatastoreSystem", "ha-datastoresystem"};
 inline const MoRef network_system{"HostNetworkSystem", "networkSystem"};
 inline const MoRef storage_system{"HostStorageSystem", "storageSystem"};

@@ -398,6 +398,9 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
     if (other.get() != this && other->properties().name == plan.config.display_name)
       throw kernel::duplicate_name(plan.config.display_name, other->self());
   }
+  std::vector<vmx::DatastorePath> made_or_removed = paths_of(plan.create);
+  made_or_removed.insert(made_or_removed.end(), plan.destroy.begin(), plan.destroy.end());
+  const DiskJournal journal(host(), config_file_, made_or_removed);
   co_await create_disks(host(), plan.create, handle);
   std::exception_ptr failure;
   try {

@@ -40,6 +40,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   bool powered_on() const {
     return properties().runtime->powerState == vim::VirtualMachinePowerState::poweredOn;
   }
+  // Whether its configuration names that disk.
+  bool has_disk(const datastore::Location& disk) const;
   // Returns when a run has ended, or after `timeout`.
   Async<void> wait_for_end(std::chrono::steady_clock::duration timeout) {
     co_await run_ended_.wait(timeout);
@@ -154,6 +156,21 @@ Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::s
 
 // What the disk at that place is; nullopt when there is none that can be read.
 std::optional<datastore::DiskInfo> look_up_disk(const Host& host, const vmx::DatastorePath& path);
+
+// Notes, for as long as it lives, which disks a change of a VM makes and removes: after a kill in
+// between, restore_virtual_machines() removes those that the VM has not got.
+class DiskJournal {
+ public:
+  DiskJournal(Host& host, const datastore::Location& config_file,
+              const std::vector<vmx::DatastorePath>& disks);
+  ~DiskJournal();
+  DiskJournal(const DiskJournal&) = delete;
+  DiskJournal& operator=(const DiskJournal&) = delete;
+
+ private:
+  Host& host_;
+  std::string entry_;    // empty when nothing is noted
+};
 
 struct Registration {
   std::string path;                   // of the .vmx

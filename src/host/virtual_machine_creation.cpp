@@ -20,7 +20,8 @@ namespace {
 
 constexpr const char* kVirtualMachines = "vm";        // moId → path of the .vmx
 constexpr const char* kCounters = "counter";
-constexpr const char* kUnfinished = "unfinished";     // "create [ds] folder", "destroy [ds] x.vmx"
+// "create [ds] x.vmx", "reconfigure [ds] x.vmx", "destroy [ds] x.vmx" → the disks concerned
+constexpr const char* kUnfinished = "unfinished";
 
 // ESXi numbers its VMs 1, 2, 3, …; a number is never used again.
 MoRef next_reference(Host& host) {
@@ -299,11 +300,44 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   co_return model::any(vm->self());
 }
 
+DiskJournal::DiskJournal(Host& host, const datastore::Location& config_file,
+                         const std::vector<vmx::DatastorePath>& disks)
+    : host_(host) {
+  if (disks.empty()) return;
+  json::array noted;
+  for (const auto& disk : disks) noted.emplace_back(host.locate(disk.format()).display());
+  entry_ = "reconfigure " + config_file.display();
+  host_.kernel.database->put(kUnfinished, entry_, json::serialize(noted));
+}
+
+DiskJournal::~DiskJournal() {
+  if (!entry_.empty()) host_.kernel.database->erase(kUnfinished, entry_);
+}
+
 // --- Restoring --------------------------------------------------------------------------------
 
 namespace {
 
-// What a killed daemon was in the middle of: creations are undone, destructions finished.
+std::shared_ptr<VirtualMachine> vm_at(const Host& host, const std::string& config_file) {
+  for (const auto& [ref, vm] : host.virtual_machines)
+    if (vm->config_file().display() == config_file) return vm;
+  return nullptr;
+}
+
+// Of the disks that an interrupted change was to make or remove, those are wanted that a VM names.
+void finish_reconfiguration(const Host& host, const VirtualMachine* vm,
+                            const std::vector<datastore::Location>& disks) {
+  if (!vm || vm->properties().runtime->connectionState != vim::VirtualMachineConnectionState::connected)
+    throw error(ErrorKind::gone, {}, "its configuration cannot be read");
+  for (const auto& disk : disks) {
+    const bool wanted = std::any_of(host.virtual_machines.begin(), host.virtual_machines.end(),
+                                    [&](const auto& entry) { return entry.second->has_disk(disk); });
+    if (!wanted && disk.datastore->exists(disk.path)) datastore::delete_disk(disk);
+  }
+}
+
+// What a killed daemon was in the middle of: creations are undone, destructions finished, and
+// reconfigurations either.
 void finish_unfinished(Host& host) {
   for (const auto& [what, document] : host.kernel.database->all(kUnfinished)) {
     const auto space = what.find(' ');
@@ -314,13 +348,14 @@ void finish_unfinished(Host& host) {
       const json::value planned = json::parse(document);
       for (const auto& disk : planned.as_array())
         disks.push_back(host.locate(std::string(disk.as_string())));
-      const bool registered = std::any_of(
-          host.virtual_machines.begin(), host.virtual_machines.end(),
-          [&](const auto& entry) { return entry.second->config_file().display() == path; });
-      if (!registered) delete_files(config_file, {}, disks);
+      const auto vm = vm_at(host, path);
+      if (verb == "reconfigure") {
+        finish_reconfiguration(host, vm.get(), disks);
+      } else if (!vm) {
+        delete_files(config_file, {}, disks);
+      }
       host.kernel.database->erase(kUnfinished, what);
-      logger("vm")->warn("{} {} was interrupted: {}", verb, path,
-                         registered ? "it had ended" : "its files are removed");
+      logger("vm")->warn("{} {} was interrupted: what it left behind is removed", verb, path);
     } catch (const std::exception& failure) {
       logger("vm")->error("{} was interrupted and cannot be cleaned up: {}", what, failure.what());
     }
@@ -389,6 +424,12 @@ Async<void> restore_virtual_machines(Host& host) {
   }
   for (const auto& [ref, vm] : std::map(host.virtual_machines))
     if (!adopted.contains(ref)) co_await vm->recover_suspend();
+}
+
+bool VirtualMachine::has_disk(const datastore::Location& disk) const {
+  const auto disks = disks_of(host(), context(), config_);
+  return std::any_of(disks.begin(), disks.end(),
+                     [&](const auto& own) { return own.display() == disk.display(); });
 }
 
 // --- Unregistering and destroying -------------------------------------------------------------

@@ -108,8 +108,7 @@ void UpdateFeed::cancel() {
 }
 
 void UpdateFeed::close() {
-  closed_ = true;
-  changed_.notify();
+  if (!std::exchange(closed_, true)) changed_.notify();
 }
 
 bool UpdateFeed::has_news() const {

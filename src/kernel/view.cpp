@@ -20,6 +20,7 @@ void LiveMembers::follow(SelectionPlan plan) {
 }
 
 void LiveMembers::close() {
+  self_.reset();
   selection_.clear();
   members_.clear();
   left_.clear();
@@ -38,7 +39,7 @@ void LiveMembers::left(Object& object) {
 }
 
 void LiveMembers::refresh_later() {
-  if (std::exchange(posted_, true)) return;
+  if (!self_ || std::exchange(posted_, true)) return;
   asio::post(inventory_.executor(), [weak = std::weak_ptr(self_)] {
     const auto self = weak.lock();
     if (!self) return;

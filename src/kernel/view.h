@@ -27,8 +27,7 @@ class LiveMembers final : private Selection::Listener {
 
   // Selects by this plan and shows the members.
   void follow(SelectionPlan plan);
-  // Forgets the members without a word. To be called before it ends, unless the inventory has
-  // ended.
+  // Ends the watching for good. To be called before it ends, unless the inventory has ended.
   void close();
 
   const model::Array<MoRef>& members() const { return members_; }
@@ -50,7 +49,7 @@ class LiveMembers final : private Selection::Listener {
   std::unordered_set<std::string> left_;  // moIds that are still in members_
   bool changed_ = false;
   bool posted_ = false;
-  std::shared_ptr<LiveMembers*> self_;  // what a posted handler finds it by, while it lives
+  std::shared_ptr<LiveMembers*> self_;  // by which a posted handler finds it until it is closed
   Selection selection_;
 };
 

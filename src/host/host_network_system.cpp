@@ -1,6 +1,8 @@
 #include "host/host_network_system.h"
 
 #include <algorithm>
+#include <fstream>
+#include <sstream>
 
 #include "host/host_system.h"
 #include "host/names.h"
@@ -18,6 +20,26 @@ std::string port_group_key(const std::string& name) { return "key-vim.host.PortG
 std::string nic_key(const std::string& device) { return "key-vim.host.PhysicalNic-" + device; }
 
 // --- To the API -------------------------------------------------------------------------------
+
+// The machine's own names and servers: resolv.conf(5).
+vim::HostDnsConfig dns_config(const std::string& full_name) {
+  vim::HostDnsConfig dns;
+  const auto dot = full_name.find('.');
+  dns.hostName = full_name.substr(0, dot);
+  if (dot != std::string::npos) dns.domainName = full_name.substr(dot + 1);
+  std::ifstream file("/etc/resolv.conf");
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string keyword, word;
+    words >> keyword;
+    if (keyword == "nameserver" && words >> word) dns.address.push_back(word);
+    if (keyword == "search") {
+      dns.searchDomain.clear();    // the last one counts
+      while (words >> word) dns.searchDomain.push_back(word);
+    }
+  }
+  return dns;
+}
 
 vim::HostNetworkPolicy policy(const switching::SecurityPolicy& security) {
   vim::HostNetworkPolicy policy;
@@ -224,6 +246,7 @@ void HostNetworkSystem::publish() {
   for (const auto& each : groups) info.portgroup.push_back(describe(each, ports));
   for (const auto& each : host_.facts.nics) info.pnic.push_back(describe(each));
   info.ipV6Enabled = true;
+  info.dnsConfig = model::share(dns_config(host_.identity.name));
   host_.host_system->set_network(info);
   update([&](Properties& p) { p.networkInfo = model::share(std::move(info)); });
 

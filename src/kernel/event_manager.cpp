@@ -199,7 +199,6 @@ EventHistoryCollector::EventHistoryCollector(Kernel& kernel, MoRef self, vim::Ev
       listener_(kernel.events->add_listener([this](const model::Ptr<vim::Event>& event) {
         if (selects(inventory(), filter_, event)) refresh_page();
       })) {
-  cursor_.reset(keys(), page_);
   refresh_page();
 }
 

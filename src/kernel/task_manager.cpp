@@ -108,7 +108,6 @@ TaskHistoryCollector::TaskHistoryCollector(Kernel& kernel, MoRef self, vim::Task
                        model::any(model::share(vim::TaskFilterSpec(filter)))),
       kernel_(kernel),
       filter_(std::move(filter)) {
-  cursor_.reset(keys(), page_);
   refresh_page();
 }
 

@@ -111,12 +111,20 @@ def test_an_event_collector_pages_both_ways(client, make_vm):
     collector = client.content.eventManager.CreateCollectorForEvents(vim.event.EventFilterSpec(
         entity=vim.event.EventFilterSpec.ByEntity(entity=vm, recursion="self"),
         eventTypeId=["GeneralUserEvent"]))
-    collector.ResetCollector()
-    back = [event.message for event in collector.ReadPreviousEvents(10)]
+    def read(page):
+        return [event.message for event in page]
+
+    assert read(collector.ReadNextEvents(2)) == ["note 0", "note 1"]
+    assert read(collector.ReadNextEvents(2)) == ["note 2"]
+    assert not collector.ReadNextEvents(2)
     collector.RewindCollector()
-    forth = [event.message for event in collector.ReadNextEvents(10)]
-    assert sorted(back) == sorted(forth) == ["note 0", "note 1", "note 2"]
-    assert len(collector.latestPage) == 3
+    assert read(collector.ReadNextEvents(10)) == ["note 0", "note 1", "note 2"]
+    # Reset goes before the latest page, which the client has already.
+    collector.SetCollectorPageSize(1)
+    assert read(collector.latestPage) == ["note 2"]
+    collector.ResetCollector()
+    assert read(collector.ReadPreviousEvents(1)) == ["note 1"]
+    assert read(collector.ReadPreviousEvents(10)) == ["note 0"]
     collector.DestroyCollector()
 
 

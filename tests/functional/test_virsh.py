@@ -66,7 +66,7 @@ def test_shuts_a_guest_down(virsh, client, guest):
 
 def test_changes_memory(virsh, client, make_vm):
     vm = make_vm("virsh-size", bare=True)
-    virsh("setmaxmem", "virsh-size", "262144", "--config")
+    virsh("setmaxmem", "virsh-size", "262144")
     assert vm.config.hardware.memoryMB == 256
 
 

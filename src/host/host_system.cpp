@@ -1,5 +1,7 @@
 #include "host/host_system.h"
 
+#include <algorithm>
+
 #include "host/names.h"
 #include "host/service_instance.h"
 #include "host/virtual_machine.h"
@@ -10,6 +12,9 @@ namespace {
 
 constexpr const char* kTable = "host";
 constexpr const char* kMaintenance = "maintenance";
+
+// How often who waits for guests to end looks whether it is to stop.
+constexpr std::chrono::seconds kStopInterval{1};
 
 // QEMU's own memory beside the guest's, measured: 65 MB and 33 MB of translated code under TCG.
 constexpr std::int64_t kOverheadBytes = 98LL << 20;
@@ -189,18 +194,44 @@ Async<model::Ptr<vim::HostConnectInfo>> HostSystem::QueryHostConnectionInfo(
   co_return model::share(std::move(info));
 }
 
+// On one host there is nowhere to move guests to: the user ends them. A timeout of 0: for ever.
+Async<void> HostSystem::wait_until_no_guest_runs(std::chrono::seconds timeout,
+                                                 std::stop_token stop) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  for (;;) {
+    const auto& vms = host().virtual_machines;
+    const auto running = std::find_if(vms.begin(), vms.end(), [](const auto& entry) {
+      return entry.second->powered_on();
+    });
+    if (running == vms.end()) co_return;
+    const std::shared_ptr<VirtualMachine> vm = running->second;
+    const std::string& name = vm->properties().name;
+    if (stop.stop_requested()) throw kernel::request_canceled(name + " runs still.");
+    if (timeout.count() > 0 && std::chrono::steady_clock::now() >= deadline)
+      throw kernel::Fault(vim::Timedout{}, name + " runs still.");
+    co_await vm->wait_for_end(kStopInterval);
+  }
+}
+
 Async<MoRef> HostSystem::EnterMaintenanceMode_Task(model::Call& call,
-                                                   const vim::EnterMaintenanceModeRequestType&) {
+                                                   const vim::EnterMaintenanceModeRequestType& r) {
   const std::string user = kernel::context(call).user();
+  const std::chrono::seconds timeout(std::max(0, r.timeout));
   co_return host().kernel.tasks.run(
-      call, {"EnterMaintenanceMode_Task", "HostSystem.enterMaintenanceMode", self(), properties().name},
-      [this, user](kernel::TaskHandle&) -> Async<Any> {
-        if (properties().runtime->inMaintenanceMode)
-          throw kernel::invalid_state("The host is in maintenance mode already.");
-        // On one host there is nowhere to move guests to: the user shuts them down first.
-        for (const auto& [ref, vm] : host().virtual_machines)
-          if (vm->powered_on())
-            throw kernel::invalid_state(vm->properties().name + " is powered on.");
+      call,
+      {"EnterMaintenanceMode_Task", "HostSystem.enterMaintenanceMode", self(), properties().name, true},
+      [this, user, timeout](kernel::TaskHandle& task) -> Async<Any> {
+        if (!starts_guests())
+          throw kernel::invalid_state("The host is in maintenance mode already, or about to be.");
+        entering_maintenance_ = true;
+        std::exception_ptr failure;
+        try {
+          co_await wait_until_no_guest_runs(timeout, task.stop_token());
+        } catch (...) {
+          failure = std::current_exception();
+        }
+        entering_maintenance_ = false;
+        if (failure) std::rethrow_exception(failure);
         host().kernel.database->put(kTable, kMaintenance, "on");
         set_maintenance_mode(true);
         host().post(vim::EnteredMaintenanceModeEvent{},

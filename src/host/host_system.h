@@ -12,6 +12,10 @@ class HostSystem final : public Entity<vim::HostSystem> {
   // Tells the switches and port groups in `config.network`.
   void set_network(const vim::HostNetworkInfo& network);
   void set_usage(std::int32_t cpu_mhz, std::int32_t memory_mib);
+  // False in maintenance mode and while it is awaited.
+  bool starts_guests() const {
+    return !entering_maintenance_ && !properties().runtime->inMaintenanceMode;
+  }
 
   Async<model::Ptr<vim::HostConnectInfo>> QueryHostConnectionInfo(
       model::Call&, const vim::QueryHostConnectionInfoRequestType&) override;
@@ -28,6 +32,9 @@ class HostSystem final : public Entity<vim::HostSystem> {
 
  private:
   void set_maintenance_mode(bool on);
+  Async<void> wait_until_no_guest_runs(std::chrono::seconds timeout, std::stop_token stop);
+
+  bool entering_maintenance_ = false;
 };
 
 }  // namespace virga::host

@@ -327,11 +327,14 @@ std::shared_ptr<VirtualMachine> vm_at(const Host& host, const std::string& confi
 // Of the disks that an interrupted change was to make or remove, those are wanted that a VM names.
 void finish_reconfiguration(const Host& host, const VirtualMachine* vm,
                             const std::vector<datastore::Location>& disks) {
-  if (!vm || vm->properties().runtime->connectionState != vim::VirtualMachineConnectionState::connected)
+  using State = vim::VirtualMachineConnectionState;
+  if (!vm || vm->properties().runtime->connectionState != State::connected)
     throw error(ErrorKind::gone, {}, "its configuration cannot be read");
   for (const auto& disk : disks) {
-    const bool wanted = std::any_of(host.virtual_machines.begin(), host.virtual_machines.end(),
-                                    [&](const auto& entry) { return entry.second->has_disk(disk); });
+    const auto& vms = host.virtual_machines;
+    const bool wanted = std::any_of(vms.begin(), vms.end(), [&](const auto& entry) {
+      return entry.second->has_disk(disk);
+    });
     if (!wanted && disk.datastore->exists(disk.path)) datastore::delete_disk(disk);
   }
 }

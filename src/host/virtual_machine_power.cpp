@@ -47,8 +47,8 @@ Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handl
   require_accessible();
   if (powered_on()) refuse_power_state(vim::VirtualMachinePowerState::poweredOn);
   if (is_template()) throw kernel::not_supported("Powering on the template " + properties().name);
-  if (host().host_system->properties().runtime->inMaintenanceMode)
-    throw kernel::invalid_state("The host is in maintenance mode.");
+  if (!host().host_system->starts_guests())
+    throw kernel::invalid_state("The host is in maintenance mode, or about to be.");
   post(vim::VmStartingEvent{}, fmt::format("{} on host {} in ha-datacenter is starting",
                                            properties().name, host().identity.name), user);
   std::exception_ptr failure;

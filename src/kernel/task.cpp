@@ -56,6 +56,11 @@ class Task final : public Implements<vim::Task>, public TaskHandle {
     });
   }
 
+  // Asks the work to end, if it can.
+  void stop() {
+    if (properties().info->cancelable) stop_.request_stop();
+  }
+
   Async<void> CancelTask(model::Call&, const vim::CancelTaskRequestType&) override {
     if (!properties().info->cancelable)
       throw not_supported("Cancelling " + properties().info->descriptionId);
@@ -231,6 +236,7 @@ std::vector<MoRef> TaskTable::recent() const {
 
 Async<void> TaskTable::drain() {
   const auto state = state_;
+  for (const auto& task : state->tasks) task->stop();
   while (state->running > 0) co_await state->idle.wait();
 }
 

@@ -55,7 +55,7 @@ class TaskTable {
 
   // Newest first.
   std::vector<MoRef> recent() const;
-  // Waits until no task runs: for a clean stop.
+  // Waits until no task runs, for a clean stop; those that can be cancelled are.
   Async<void> drain();
 
  private:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import requests
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from harness.client import fault
 
@@ -109,11 +109,15 @@ def test_options_are_read_and_written(client):
         options.QueryOptions("No.Such.Option")
 
 
+def power_off_all(client):
+    for vm in client.datacenter.vmFolder.childEntity:
+        if vm.runtime.powerState == "poweredOn":
+            client.wait(vm.PowerOffVM_Task())
+
+
 def test_maintenance_mode_starts_no_guests(client, make_vm):
     vm = make_vm("maintained", bare=True)
-    for running in client.datacenter.vmFolder.childEntity:
-        if running.runtime.powerState == "poweredOn":
-            client.wait(running.PowerOffVM_Task())
+    power_off_all(client)
     client.wait(client.host_system.EnterMaintenanceMode_Task(0, False, None))
     try:
         assert client.host_system.runtime.inMaintenanceMode
@@ -122,6 +126,27 @@ def test_maintenance_mode_starts_no_guests(client, make_vm):
     finally:
         client.wait(client.host_system.ExitMaintenanceMode_Task(0))
     client.wait(vm.PowerOnVM_Task())
+
+
+def test_maintenance_mode_waits_for_guests(client, make_vm):
+    running, other = make_vm("awaited", bare=True), make_vm("held-back", bare=True)
+    power_off_all(client)
+    client.wait(running.PowerOnVM_Task())
+    with fault(vim.fault.Timedout, "awaited"):
+        client.wait(client.host_system.EnterMaintenanceMode_Task(1, False, None))
+    task = client.host_system.EnterMaintenanceMode_Task(0, False, None)
+    with fault(vim.fault.InvalidState):
+        client.wait(other.PowerOnVM_Task())
+    task.CancelTask()
+    with fault(vmodl.fault.RequestCanceled):
+        client.wait(task)
+    client.wait(other.PowerOnVM_Task())
+
+    task = client.host_system.EnterMaintenanceMode_Task(0, False, None)
+    power_off_all(client)
+    client.wait(task)
+    assert client.host_system.runtime.inMaintenanceMode
+    client.wait(client.host_system.ExitMaintenanceMode_Task(0))
 
 
 def test_metrics_are_told_to_prometheus(host, client):

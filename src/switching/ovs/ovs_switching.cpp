@@ -58,7 +58,9 @@ void check_interfaces(const Replica& replica, const std::set<std::string>& names
   for (const auto& [uuid, row] : replica.rows("Interface")) {
     const std::string name = text(row, "name");
     if (!names.contains(name) || integer(row, "ofport", -1) > 0) continue;
-    throw error(ErrorKind::io, name, "Open vSwitch cannot use {}: {}", name, text(row, "error"));
+    std::string reason = text(row, "error");
+    if (reason.empty()) reason = "ovs-vswitchd.log tells why";    // its whole bridge failed
+    throw error(ErrorKind::io, name, "Open vSwitch cannot use {}: {}", name, reason);
   }
 }
 

@@ -216,7 +216,7 @@ TEST(CommandLine, FollowsTheAccelerator) {
   EXPECT_THAT(joined(build_command_line(full_spec(), kvm, "/run", false)),
               HasSubstr("-accel\nkvm\n-cpu\nhost,vmx=off,svm=off\n"));
   EXPECT_THAT(joined(build_command_line(full_spec(), platform, "/run", false)),
-              HasSubstr("-accel\ntcg,thread=multi,tb-size=64\n-cpu\nmax,vmx=off,svm=off\n"));
+              HasSubstr("-accel\ntcg,thread=multi,tb-size=64\n-cpu\nmax,la57=off,vmx=off,svm=off\n"));
 }
 
 TEST(Devices, NameDisksForTheWholeWorld) {

@@ -102,6 +102,7 @@ def test_pools_volumes_and_networks(virsh, client, guest):
     pools = {row[0]: row[1] for row in virsh.rows("pool-list", "--all")}
     assert pools[client.datastore.name] == "active"
     volumes = virsh("vol-list", client.datastore.name)
+    assert "images/guest.vmdk" in volumes
     assert "images/shared.vmdk" in volumes
     assert "images/guest.iso" in volumes
     info = virsh.fields("pool-info", client.datastore.name)

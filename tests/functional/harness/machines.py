@@ -129,6 +129,7 @@ ddb.adapterType = "lsilogic"
 ddb.geometry.cylinders = "{cylinders}"
 ddb.geometry.heads = "64"
 ddb.geometry.sectors = "32"
+ddb.uuid = "60 00 C2 93 7b a0 3a 27-91 66 43 7d 0c 6a 2e 11"
 ddb.virtualHWVersion = "19"
 """
 

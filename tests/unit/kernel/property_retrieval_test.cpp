@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
-#include <map>
+#include <atomic>
+#include <thread>
 
 #include "kernel/property_collector.h"
 #include "lab.h"
@@ -257,6 +258,43 @@ TEST_F(Retrieval, AnotherSessionsObjectsDoNotExist) {
   lab.call.session = lab.log_in("root");
   EXPECT_EQ(fault_of([&] { read(spec); }), "ManagedObjectNotFound");
   EXPECT_THAT(*value(*read(own)[0], "filter").get<model::Array<MoRef>>(), IsEmpty());
+}
+
+// Readers take snapshots while the kernel changes objects, adds and removes them: what one of them
+// reads of an object belongs together.
+TEST_F(Retrieval, ReadsEachObjectAsItIsBetweenTwoChanges) {
+  std::vector<std::shared_ptr<MachineExhibit>> machines;
+  for (int i = 0; i < 20; ++i) machines.push_back(lab.add_machine("vm" + std::to_string(i), ""));
+  model::List<vim::PropertyFilterSpec> specs;
+  specs.push_back(walk_from(lab.vm_folder->self(), {traversal("", "Folder", "childEntity")},
+                            "VirtualMachine", {"name", "summary.config.name"}));
+  std::atomic<bool> done = false;
+  std::atomic<int> torn = 0;
+  const auto read_on = [&] {
+    while (!done) {
+      for (const auto& content : retrieve(lab.kernel, Reader::of(lab.call), specs)) {
+        if (content->propSet.size() == 2 && !(content->propSet[0]->val == content->propSet[1]->val))
+          ++torn;
+      }
+    }
+  };
+  std::thread one(read_on), two(read_on);
+  for (int step = 0; step < 2000; ++step) {
+    auto& machine = machines[static_cast<std::size_t>(step) % machines.size()];
+    if (step % 5 == 0) {
+      const std::string id = machine->self().value;
+      lab.remove_machine(machine);
+      machine = lab.add_machine(id, "");
+    }
+    machine->update([&](auto& p) {
+      p.name = "name-" + std::to_string(step);
+      p.summary.edit().config.name = p.name;
+    });
+  }
+  done = true;
+  one.join();
+  two.join();
+  EXPECT_EQ(torn, 0);
 }
 
 class PagedRetrieval : public Retrieval {

@@ -16,6 +16,8 @@ class Alarm {
  public:
   Alarm(asio::any_io_executor executor, std::function<void()> ring);
   ~Alarm();
+  Alarm(const Alarm&) = delete;
+  Alarm& operator=(const Alarm&) = delete;
 
   void set(std::chrono::steady_clock::duration from_now);
   void clear();

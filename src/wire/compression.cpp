@@ -43,6 +43,10 @@ bool is_compressible(std::string_view content_type) {
   return false;
 }
 
+bool is_gzip(std::string_view coding) {
+  return equal_without_case(coding, "gzip") || equal_without_case(coding, "x-gzip");
+}
+
 bool accepts_gzip(std::string_view accept_encoding) {
   bool accepted = false;
   while (!accept_encoding.empty()) {
@@ -52,8 +56,7 @@ bool accepts_gzip(std::string_view accept_encoding) {
     // "q=0", with as many zeros behind the point as there are, forbids a coding.
     const bool forbidden =
         weight.starts_with("q=0") && weight.find_first_not_of("0.", 2) == weight.npos;
-    if (equal_without_case(coding, "gzip") || equal_without_case(coding, "x-gzip"))
-      return !forbidden;
+    if (is_gzip(coding)) return !forbidden;
     if (coding == "*") accepted = !forbidden;
   }
   return accepted;

@@ -16,6 +16,9 @@ std::string gzip(std::string_view data, int level);
 // Whether a body of this type gains from compression.
 bool is_compressible(std::string_view content_type);
 
+// Whether a content coding's name is one of gzip's two.
+bool is_gzip(std::string_view coding);
+
 // Whether Accept-Encoding's value allows gzip (RFC 9110, section 12.5.3).
 bool accepts_gzip(std::string_view accept_encoding);
 

@@ -247,7 +247,7 @@ Async<ClientResponse> HttpClient::Impl::open(ClientRequest request) {
     throw;
   }
 
-  const bool compressed = accepts_gzip(head.headers.get("Content-Encoding"));
+  const bool compressed = is_gzip(head.headers.get("Content-Encoding"));
   ClientResponse response;
   response.status = head.status;
   response.headers = std::move(head.headers);

@@ -280,7 +280,7 @@ Async<Response> HttpConnection::answer(Request& request) {
   ByteSource* body = &reader_;
   std::optional<InflatingSource> inflated;
   if (const std::string* coding = request.headers.find("Content-Encoding")) {
-    if (accepts_gzip(*coding) || equal_without_case(*coding, "deflate"))
+    if (is_gzip(*coding) || equal_without_case(*coding, "deflate"))
       body = &inflated.emplace(reader_);
     else if (!equal_without_case(*coding, "identity"))
       throw HttpError(415, "of the content codings only gzip and deflate are understood");

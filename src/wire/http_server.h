@@ -82,6 +82,7 @@ Response respond_file(const Request& request, std::shared_ptr<Fd> file, std::str
 Response accept_websocket(const Request& request, WebSocketOptions options,
                           WebSocketSession session);
 
+// Kept by the server as long as it lives, so a lambda that is a coroutine may capture.
 using Handler = std::function<Async<Response>(Request&)>;
 
 struct RouteOptions {

@@ -31,6 +31,8 @@ class TlsStream {
   using executor_type = asio::any_io_executor;
 
   TlsStream(tcp::socket socket, SslContext context, Role role);
+  TlsStream(const TlsStream&) = delete;
+  TlsStream& operator=(const TlsStream&) = delete;
 
   executor_type get_executor() { return socket_.get_executor(); }
   tcp::socket& socket() { return socket_; }

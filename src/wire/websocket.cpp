@@ -1,5 +1,7 @@
 #include "wire/websocket.h"
 
+#include <sys/un.h>
+
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/compose.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -302,11 +304,13 @@ Async<std::unique_ptr<WebSocket>> request_upgrade(std::unique_ptr<TlsStream> str
 
 Async<void> bridge(WebSocket& websocket, const fs::path& unix_socket) {
   using namespace asio::experimental::awaitable_operators;
+  const std::string path = unix_socket.string();
+  if (path.size() >= sizeof(sockaddr_un::sun_path))
+    throw system_error(path, "cannot connect to", ENAMETOOLONG);
   UnixSocket socket(co_await asio::this_coro::executor);
   error_code failure;
-  co_await socket.async_connect(unix_socket.string(),
-                                asio::redirect_error(asio::use_awaitable, failure));
-  if (failure) throw system_error(unix_socket.string(), "cannot connect to", failure.value());
+  co_await socket.async_connect(path, asio::redirect_error(asio::use_awaitable, failure));
+  if (failure) throw system_error(path, "cannot connect to", failure.value());
   co_await (copy_in(websocket, socket) && copy_out(socket, websocket));
 }
 

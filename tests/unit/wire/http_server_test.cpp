@@ -1,6 +1,7 @@
 #include "wire/http_server.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <openssl/ssl.h>
 
 #include <future>
@@ -210,14 +211,40 @@ TEST_F(HttpServerTest, SaysContinueOnlyToARequestItTakes) {
       StartsWith("HTTP/1.1 413"));
 }
 
-TEST_F(HttpServerTest, TakesAnUploadManyTimesLargerThanItsBuffers) {
-  serve("/chunked", measure, {.stream_body = true});
+TEST_F(HttpServerTest, TakesAnUploadOfAnySizeInConstantMemory) {
+  // What the program holds on its heap, server and client together, at its highest.
+  std::size_t highest = 0;
+  serve("/",
+        [&](Request& upload) -> Async<Response> {
+          std::vector<char> buffer(64 << 10);
+          std::uint64_t size = 0;
+          while (const std::size_t got = co_await upload.stream->read(buffer)) {
+            size += got;
+            highest = std::max(highest, ::mallinfo2().uordblks);
+          }
+          co_return respond(200, "text/plain", std::to_string(size));
+        },
+        {.stream_body = true});
   constexpr std::uint64_t kSize = 64 << 20;
+  const std::size_t before = ::mallinfo2().uordblks;
   for (const bool chunked : {true, false}) {
-    ClientRequest upload = request("PUT", "/chunked");
+    ClientRequest upload = request("PUT", "/");
     upload.stream = std::make_shared<PatternSource>(kSize);
     if (!chunked) upload.stream_length = kSize;
-    EXPECT_EQ(fetch(upload).body, fmt::format("{} sound", kSize));
+    EXPECT_EQ(fetch(upload).body, std::to_string(kSize));
+  }
+  EXPECT_LT(highest, before + (4 << 20));
+}
+
+TEST_F(HttpServerTest, AnUploadArrivesAsItWasSent) {
+  serve("/", measure, {.stream_body = true});
+  for (const std::size_t size : {0, 1, 65536, 1'000'001}) {
+    ClientRequest upload = request("PUT", "/");
+    upload.stream = std::make_shared<PatternSource>(size, 7'777);
+    EXPECT_EQ(fetch(upload).body, fmt::format("{} sound", size));
+    ClientRequest compressed = request("PUT", "/", gzip(pattern(size), 1));
+    compressed.headers.add("Content-Encoding", "gzip");
+    EXPECT_EQ(fetch(compressed).body, fmt::format("{} sound", size));
   }
 }
 

@@ -236,16 +236,10 @@ MoRef VirtualMachine::run_task(model::Call& call, const char* method, const char
                                Work work) {
   kernel::TaskSpec spec{method, description_id, self(), properties().name};
   const auto me = std::static_pointer_cast<VirtualMachine>(shared_from_this());
-  const MoRef task = host().kernel.tasks.run(
+  return host().kernel.tasks.run(
       call, std::move(spec), [me, work = std::move(work)](kernel::TaskHandle& handle) -> Async<Any> {
         return exclusively(me, work, handle);
       });
-  update([&](Properties& p) {
-    auto& recent = p.recentTask;
-    recent.insert(recent.begin(), task);
-    std::erase_if(recent, [&](const MoRef& ref) { return !inventory().find(ref); });
-  });
-  return task;
 }
 
 Async<Any> VirtualMachine::exclusively(std::shared_ptr<VirtualMachine> self, Work work,
@@ -406,8 +400,8 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
   try {
     for (const DiskToGrow& disk : plan.grow) {
       const auto place = host().locate(disk.path.format());
-      if (machine_) co_await machine_->resize_disk(disk.key, disk.capacity);
-      const bool live = machine_ != nullptr;
+      if (machine()) co_await machine()->resize_disk(disk.key, disk.capacity);
+      const bool live = machine() != nullptr;
       const auto grow = [place, disk, live] {
         if (live) {
           datastore::adopt_size(place);
@@ -418,7 +412,7 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
       co_await offload(kernel.workers, grow);
     }
     disks_ = co_await query_disks(plan.config);
-    if (machine_) co_await apply_hot(plan);
+    if (machine()) co_await apply_hot(plan);
     co_await save_config(plan.config);
   } catch (...) {
     failure = std::current_exception();
@@ -457,28 +451,27 @@ Async<void> VirtualMachine::apply_hot(const ConfigPlan& plan) {
 Async<void> VirtualMachine::plug(const ConfigPlan& plan, const hypervisor::MachineSpec& spec,
                                  int key) {
   for (const auto& controller : spec.controllers)
-    if (controller.key == key) co_return co_await machine_->add_controller(controller);
+    if (controller.key == key) co_return co_await machine()->add_controller(controller);
   for (const auto& disk : spec.disks)
-    if (disk.key == key) co_return co_await machine_->add_disk(disk);
+    if (disk.key == key) co_return co_await machine()->add_disk(disk);
   for (const auto& wanted : spec.nics) {
     if (wanted.key != key) continue;
     hypervisor::Nic nic = wanted;
-    Fd tap = co_await attach_nic(nic, adapter_with(plan.config, key).network);
-    co_return co_await machine_->add_nic(nic, std::move(tap));
+    Fd tap = co_await run_->attach(nic, adapter_with(plan.config, key).network);
+    co_return co_await machine()->add_nic(nic, std::move(tap));
   }
 }
 
 Async<void> VirtualMachine::unplug(int key) {
-  const hypervisor::MachineSpec present = machine_->spec();
+  const hypervisor::MachineSpec present = machine()->spec();
   for (const auto& disk : present.disks)
-    if (disk.key == key) co_return co_await machine_->remove_disk(key);
+    if (disk.key == key) co_return co_await machine()->remove_disk(key);
   for (const auto& controller : present.controllers)
-    if (controller.key == key) co_return co_await machine_->remove_controller(key);
+    if (controller.key == key) co_return co_await machine()->remove_controller(key);
   for (const auto& nic : present.nics) {
     if (nic.key != key) continue;
-    co_await machine_->remove_nic(key);
-    if (!nic.tap.empty()) co_await host().switching->detach(nic.tap);
-    co_return;
+    co_await machine()->remove_nic(key);
+    co_return co_await run_->detach(nic);
   }
 }
 
@@ -486,8 +479,8 @@ Async<void> VirtualMachine::change_live(const hypervisor::MachineSpec& spec, int
                                         const ConfigPlan& plan) {
   for (const auto& cdrom : spec.cdroms) {
     if (cdrom.key != key) continue;
-    if (hypervisor::find_cdrom(machine_->spec(), key).path == cdrom.path) co_return;
-    co_return co_await machine_->change_medium(key, cdrom.path);
+    if (hypervisor::find_cdrom(machine()->spec(), key).path == cdrom.path) co_return;
+    co_return co_await machine()->change_medium(key, cdrom.path);
   }
   for (const auto& nic : spec.nics) {
     if (nic.key != key) continue;
@@ -498,7 +491,7 @@ Async<void> VirtualMachine::change_live(const hypervisor::MachineSpec& spec, int
     }
     const auto connected = plan.connections.connected.find(key);
     if (connected != plan.connections.connected.end())
-      co_await machine_->set_link(key, connected->second);
+      co_await machine()->set_link(key, connected->second);
     co_return;
   }
 }

@@ -4,9 +4,9 @@
 // life from power on to off, virtual_machine_creation.cpp how VMs come and go.
 #pragma once
 
-#include "datastore/vm_lock.h"
 #include "host/entity.h"
 #include "host/vm_config.h"
+#include "host/vm_run.h"
 #include "kernel/task.h"
 #include "vmx/vmx_file.h"
 
@@ -36,7 +36,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // A .vmtx: it cannot be powered on.
   bool is_template() const { return config_file_.path.ends_with(".vmtx"); }
   // nullptr while nothing of it runs.
-  hypervisor::Machine* machine() const { return machine_.get(); }
+  hypervisor::Machine* machine() const { return run_ ? run_->machine().get() : nullptr; }
   bool powered_on() const {
     return properties().runtime->powerState == vim::VirtualMachinePowerState::poweredOn;
   }
@@ -105,12 +105,11 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> power_on(std::string user, kernel::TaskHandle& handle);
   Async<void> start_machine(kernel::TaskHandle& handle);
   Async<hypervisor::StartOptions> prepare_start(hypervisor::MachineSpec& spec);
-  Async<Fd> attach_nic(hypervisor::Nic& nic, const std::string& network);
-  Async<void> detach_nics();
   // Asks the user what to do about a full disk; AnswerVM goes on.
   void ask_about_space(const std::string& message);
   Async<void> suspend(kernel::TaskHandle& handle);
   Async<void> discard_suspended_state(std::string user);
+  std::shared_ptr<VmRun> make_run() const;
   void follow(std::shared_ptr<hypervisor::Machine> machine);
   void handle(const hypervisor::MachineEvent& event);
   Async<void> finish_run(hypervisor::Exit exit);
@@ -133,10 +132,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Disks disks_;
   DeviceState device_state_;
   std::optional<MoRef> current_task_;
-  std::shared_ptr<hypervisor::Machine> machine_;
-  std::string run_ended_by_;    // the user who asked for the run's end; "" for nobody
-  std::uint64_t run_ = 0;    // counts runs: what belongs to an earlier one stops
-  std::optional<datastore::VmLock> lock_;
+  std::shared_ptr<VmRun> run_;
   Signal run_ended_;
 };
 

@@ -1,7 +1,4 @@
 // The life of a VM from power on to off, and what its guest tells meanwhile.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "base/log.h"
 #include "datastore/files.h"
 #include "host/console.h"
@@ -27,6 +24,15 @@ std::string suspend_file(const datastore::Location& config_file) {
 
 std::string absolute(const datastore::Location& place) {
   return (place.datastore->root() / place.path).string();
+}
+
+// What the end of a run takes is done as far as it can be: the guest is gone in any case.
+Async<void> despite_failure(std::string vm, Async<void> step) {
+  try {
+    co_await std::move(step);
+  } catch (const std::exception& failure) {
+    logger("vm")->error("{}: at the end of its run: {}", vm, failure.what());
+  }
 }
 
 }  // namespace
@@ -58,9 +64,8 @@ Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handl
     failure = std::current_exception();
   }
   if (failure) {
-    co_await detach_nics();
-    if (lock_) lock_->release();
-    lock_.reset();
+    const auto run = std::exchange(run_, nullptr);
+    co_await despite_failure(properties().name, run->end());
     const auto fault = kernel::from_exception(failure, "Powering on " + properties().name);
     log("Power on failed: " + fault.message());
     vim::VmFailedToPowerOnEvent event;
@@ -77,12 +82,8 @@ Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handl
 }
 
 Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
-  const datastore::Location place = config_file_;
-  const auto owner = datastore::LockOwner::self(host().identity.uuid, host().identity.name);
-  const auto work = [place, owner] {
-    return std::optional(datastore::VmLock::acquire(place, owner));
-  };
-  lock_ = co_await offload(host().kernel.workers, work);
+  run_ = make_run();
+  co_await run_->lock();
   handle.report(10);
   disks_ = co_await query_disks(config_);
   const bool resuming = !config_.suspend_state.empty();
@@ -113,47 +114,30 @@ Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::Machin
   hypervisor::StartOptions options;
   if (spec.firmware == hypervisor::Firmware::efi) {
     const std::string nvram = spec.nvram_path;
-    const auto work = [nvram] { hypervisor::create_efi_variables(nvram); };
-    co_await offload(host().kernel.workers, work);
+    const auto create_nvram = [nvram] { hypervisor::create_efi_variables(nvram); };
+    co_await offload(host().kernel.workers, create_nvram);
   }
   for (hypervisor::Nic& nic : spec.nics) {
     const std::string network = adapter_with(config_, nic.key).network;
-    Fd tap = co_await attach_nic(nic, network);
+    Fd tap = co_await run_->attach(nic, network);
     if (tap) options.taps.emplace(nic.key, std::move(tap));
   }
   if (!config_.suspend_state.empty()) {
     const auto state = config_file_.sibling(config_.suspend_state);
     options.restore_from = absolute(state);
   }
-  if (const int held = ::fcntl(lock_->fd(), F_DUPFD_CLOEXEC, 0); held >= 0)
-    options.held.emplace_back(held);
-  else
-    throw virga::system_error(config_file_.display(), "cannot keep the lock of");
+  options.held.push_back(run_->share_lock());
   co_return options;
-}
-
-Async<Fd> VirtualMachine::attach_nic(hypervisor::Nic& nic, const std::string& network) {
-  if (!host().network(network)) {
-    nic.link_up = false;    // the card is there, its cable leads nowhere
-    co_return Fd();
-  }
-  switching::PortRequest request{machine_id(), properties().name, nic.key, nic.mac, network};
-  switching::Tap tap = co_await host().switching->attach(std::move(request));
-  if (tap.fd) nic.tap = tap.port;
-  co_return std::move(tap.fd);
-}
-
-Async<void> VirtualMachine::detach_nics() {
-  for (const switching::Port& port : host().switching->ports()) {
-    if (port.vm == machine_id()) co_await host().switching->detach(port.id);
-  }
 }
 
 // --- While it runs ----------------------------------------------------------------------------
 
+std::shared_ptr<VmRun> VirtualMachine::make_run() const {
+  return std::make_shared<VmRun>(host(), config_file_, machine_id(), properties().name);
+}
+
 void VirtualMachine::follow(std::shared_ptr<hypervisor::Machine> machine) {
-  machine_ = std::move(machine);
-  const auto run = ++run_;
+  run_->began(machine);
   update([&](Properties& p) {
     p.runtime.edit().bootTime = model::now();
     p.runtime.edit().suspendTime.reset();
@@ -165,11 +149,12 @@ void VirtualMachine::follow(std::shared_ptr<hypervisor::Machine> machine) {
   device_state_ = {};
   publish_config();
   const std::weak_ptr<Object> weak = weak_from_this();
-  machine_->on_event([weak, run](const hypervisor::MachineEvent& event) {
+  const std::weak_ptr<VmRun> followed = run_;
+  machine->on_event([weak, followed](const hypervisor::MachineEvent& event) {
     const auto me = std::static_pointer_cast<VirtualMachine>(weak.lock());
-    if (me && me->run_ == run) me->handle(event);
+    if (me && me->run_ && me->run_ == followed.lock()) me->handle(event);
   });
-  if (machine_->agent_connected()) spawn(host().kernel.executor, "guest", watch_guest());
+  if (machine->agent_connected()) spawn(host().kernel.executor, "guest", watch_guest());
 }
 
 void VirtualMachine::handle(const hypervisor::MachineEvent& event) {
@@ -216,40 +201,27 @@ void VirtualMachine::set_power_state(vim::VirtualMachinePowerState state) {
 
 Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
   const auto me = shared_from_this();
-  ++run_;
-  machine_.reset();
-  const std::string user = std::exchange(run_ended_by_, {});
+  const auto run = run_ ? std::exchange(run_, nullptr) : make_run();
   const bool suspended = exit.cause == hypervisor::Exit::Cause::saved;
   log(suspended ? "Suspended" : "Powered off: " + hypervisor::describe(exit));
-  std::exception_ptr failure;
-  try {
-    vmx::MachineConfig ended = config_;
-    ended.clean_shutdown = exit.cause != hypervisor::Exit::Cause::killed &&
-                           exit.cause != hypervisor::Exit::Cause::failed;
-    ended.suspend_state = suspended ? suspend_file(config_file_) : "";
-    co_await save_config(std::move(ended));
-    co_await detach_nics();
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  if (failure) {
-    const auto fault = kernel::from_exception(failure, "ending a run");
-    logger("vm")->error("{}: {}", properties().name, fault.message());
-  }
+  vmx::MachineConfig ended = config_;
+  ended.clean_shutdown = exit.cause != hypervisor::Exit::Cause::killed &&
+                         exit.cause != hypervisor::Exit::Cause::failed;
+  ended.suspend_state = suspended ? suspend_file(config_file_) : "";
+  co_await despite_failure(properties().name, save_config(std::move(ended)));
+  co_await despite_failure(properties().name, run->end());
   if (suspended) host().kernel.database->erase(kSuspending, self().value);
-  if (lock_) lock_->release();
-  lock_.reset();
   device_state_ = {};
   set_power_state(suspended ? vim::VirtualMachinePowerState::suspended
                             : vim::VirtualMachinePowerState::poweredOff);
   publish_config();
   if (suspended) {
     post(vim::VmSuspendedEvent{}, fmt::format("{} on {} in ha-datacenter is suspended",
-                                              properties().name, host().identity.name), user);
+                                              properties().name, host().identity.name), run->ended_by);
   } else {
     post(vim::VmPoweredOffEvent{}, fmt::format("{} on {} in ha-datacenter is powered off: {}",
                                                properties().name, host().identity.name,
-                                               hypervisor::describe(exit)), user);
+                                               hypervisor::describe(exit)), run->ended_by);
   }
   run_ended_.notify();
 }
@@ -263,13 +235,14 @@ Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) 
   }
   log("The host's daemon restarted; the guest ran on");
   const auto connected = machine->spec();
-  follow(std::move(machine));
+  run_ = make_run();
+  follow(machine);
   for (const auto& nic : connected.nics) device_state_.connected[nic.key] = nic.link_up;
   for (const auto& cdrom : connected.cdroms)
     device_state_.connected[cdrom.key] = cdrom.path.has_value();
   publish_config();
   host().kernel.database->erase(kSuspending, self().value);
-  if (machine_->state() == hypervisor::MachineState::paused) ask_about_space("storage had failed");
+  if (machine->state() == hypervisor::MachineState::paused) ask_about_space("storage had failed");
 }
 
 void VirtualMachine::settle_without_guest() {
@@ -297,8 +270,8 @@ Async<void> VirtualMachine::recover_suspend() {
 
 hypervisor::Machine& VirtualMachine::running_machine() const {
   require_power_state(vim::VirtualMachinePowerState::poweredOn);
-  if (!machine_) throw kernel::invalid_state(properties().name + " is just ending.");
-  return *machine_;
+  if (!machine()) throw kernel::invalid_state(properties().name + " is just ending.");
+  return *machine();
 }
 
 // --- Power off, reset, suspend ----------------------------------------------------------------
@@ -313,8 +286,9 @@ Async<MoRef> VirtualMachine::PowerOffVM_Task(model::Call& call, const vim::Power
                        if (state == vim::VirtualMachinePowerState::suspended) {
                          co_await discard_suspended_state(user);
                        } else {
-                         run_ended_by_ = user;
-                         co_await running_machine().power_off();
+                         hypervisor::Machine& running = running_machine();
+                         run_->ended_by = user;
+                         co_await running.power_off();
                          while (powered_on()) co_await run_ended_.wait();
                        }
                        co_return Any();
@@ -327,10 +301,10 @@ Async<void> VirtualMachine::discard_suspended_state(std::string user) {
   vmx::MachineConfig off = config_;
   off.suspend_state.clear();
   co_await save_config(std::move(off));
-  const auto work = [state] {
+  const auto remove_state = [state] {
     if (state.datastore->exists(state.path)) datastore::remove(state);
   };
-  co_await offload(host().kernel.workers, work);
+  co_await offload(host().kernel.workers, remove_state);
   set_power_state(vim::VirtualMachinePowerState::poweredOff);
   publish_config();
   log("Powered off while suspended");
@@ -358,7 +332,7 @@ Async<MoRef> VirtualMachine::SuspendVM_Task(model::Call& call, const vim::Suspen
                        post(vim::VmSuspendingEvent{},
                             fmt::format("{} on {} in ha-datacenter is being suspended",
                                         properties().name, host().identity.name), user);
-                       run_ended_by_ = user;
+                       run_->ended_by = user;
                        co_await suspend(handle);
                        co_return Any();
                      });
@@ -366,10 +340,10 @@ Async<MoRef> VirtualMachine::SuspendVM_Task(model::Call& call, const vim::Suspen
 
 Async<void> VirtualMachine::suspend(kernel::TaskHandle& handle) {
   const auto state = config_file_.sibling(suspend_file(config_file_));
-  const auto work = [state] {
+  const auto remove_old_state = [state] {
     if (state.datastore->exists(state.path)) datastore::remove(state);
   };
-  co_await offload(host().kernel.workers, work);
+  co_await offload(host().kernel.workers, remove_old_state);
   // Told to a successor of this daemon, should it be killed between the guest's end and the .vmx.
   host().kernel.database->put(kSuspending, self().value, "");
   std::exception_ptr failure;
@@ -381,7 +355,7 @@ Async<void> VirtualMachine::suspend(kernel::TaskHandle& handle) {
     failure = std::current_exception();
   }
   if (failure) {
-    run_ended_by_.clear();
+    if (run_) run_->ended_by.clear();
     host().kernel.database->erase(kSuspending, self().value);
     std::rethrow_exception(failure);
   }
@@ -390,8 +364,9 @@ Async<void> VirtualMachine::suspend(kernel::TaskHandle& handle) {
 
 Async<void> VirtualMachine::TerminateVM(model::Call& call, const vim::TerminateVMRequestType&) {
   require_power_state(vim::VirtualMachinePowerState::poweredOn);
-  run_ended_by_ = kernel::context(call).user();
-  co_await running_machine().power_off();
+  hypervisor::Machine& running = running_machine();
+  run_->ended_by = kernel::context(call).user();
+  co_await running.power_off();
   while (powered_on()) co_await run_ended_.wait();
 }
 
@@ -551,8 +526,8 @@ void VirtualMachine::set_guest(const hypervisor::GuestInfo& info) {
 Async<void> VirtualMachine::watch_guest() {
   const auto me = shared_from_this();
   const auto run = run_;
-  while (run_ == run && machine_ && machine_->agent_connected()) {
-    const hypervisor::GuestInfo info = co_await machine_->guest_info();
+  while (run && run_ == run && run->machine()->agent_connected()) {
+    const hypervisor::GuestInfo info = co_await run->machine()->guest_info();
     if (run_ != run) co_return;
     set_guest(info);
     const bool known = properties().guest->ipAddress.has_value();
@@ -601,7 +576,7 @@ Async<MoRef> VirtualMachine::CreateScreenshot_Task(model::Call& call,
                        const std::string png = co_await running_machine().screenshot();
                        const auto config = vmx::DatastorePath::parse(config_file_.display());
                        const auto place = config_file_;
-                       const auto work = [=] {
+                       const auto write_picture = [=] {
                          for (int n = 1;; ++n) {
                            const auto to = place.sibling(fmt::format("{}-{}.png", config.stem(), n));
                            if (to.datastore->exists(to.path)) continue;
@@ -611,7 +586,7 @@ Async<MoRef> VirtualMachine::CreateScreenshot_Task(model::Call& call,
                            return to.display();
                          }
                        };
-                       const std::string made = co_await offload(host().kernel.workers, work);
+                       const std::string made = co_await offload(host().kernel.workers, write_picture);
                        co_return model::any(made);
                      });
 }

@@ -40,6 +40,9 @@ class Object : public std::enable_shared_from_this<Object> {
   virtual MoRef guard() const { return guard_; }
   void set_guard(MoRef entity) { guard_ = std::move(entity); }
 
+  // ManagedEntity.recentTask, newest first; nothing for an object that is no entity.
+  virtual void set_recent_tasks(model::Array<MoRef>) {}
+
   // The key of the session that made this object and alone may see it (views, filters, collectors);
   // "" for everybody's. Constant for the object's life.
   const std::string& owner() const { return owner_; }
@@ -66,6 +69,11 @@ class Implements : public Interface, public Object {
 
   const MoRef& ref() const final { return self(); }
   model::ManagedObject& interface() final { return *this; }
+
+  void set_recent_tasks(model::Array<MoRef> tasks) final {
+    if constexpr (requires(Properties& p) { p.recentTask; p.effectiveRole; })
+      update([&](Properties& p) { p.recentTask = std::move(tasks); });
+  }
 
   // The present properties; valid until the next change. Kernel executor only.
   const Properties& properties() const { return static_cast<const Properties&>(*current_); }

@@ -123,6 +123,7 @@ struct TaskTable::State : std::enable_shared_from_this<TaskTable::State> {
 
   std::shared_ptr<Task> create(model::Call& call, const TaskSpec& spec);
   Async<void> execute(std::shared_ptr<Task> task, std::function<Async<Any>(TaskHandle&)> work);
+  void list_at(const MoRef& entity);
   void forget_oldest();
   void tell();
 
@@ -163,7 +164,19 @@ std::shared_ptr<Task> TaskTable::State::create(model::Call& call, const TaskSpec
   task->set_guard(spec.entity);
   inventory.add(task);
   tasks.push_front(task);
+  list_at(spec.entity);
   return task;
+}
+
+// An entity lists those of the recent tasks that are its own.
+void TaskTable::State::list_at(const MoRef& entity) {
+  const auto object = inventory.find(entity);
+  if (!object) return;
+  model::Array<MoRef> own;
+  for (const auto& task : tasks) {
+    if (task->guard() == entity) own.push_back(task->self());
+  }
+  object->set_recent_tasks(std::move(own));
 }
 
 void TaskTable::State::forget_oldest() {
@@ -174,8 +187,10 @@ void TaskTable::State::forget_oldest() {
   for (auto at = tasks.end(); tasks.size() > keep && at != tasks.begin();) {
     --at;
     if (!ended(*at)) continue;
-    inventory.remove((*at)->self());
+    const auto forgotten = *at;
     at = tasks.erase(at);
+    inventory.remove(forgotten->self());
+    list_at(forgotten->guard());
   }
 }
 

@@ -2,6 +2,7 @@
 
 from pyVmomi import vim, vmodl
 
+from harness import machines
 from harness.client import fault
 from harness.machines import controller, disk
 
@@ -54,6 +55,19 @@ def test_recent_tasks_hold_the_latest(client, make_vm):
     client.wait(task)
     assert task._moId in [entry._moId for entry in client.content.taskManager.recentTask]
     assert task._moId in [entry._moId for entry in vm.recentTask]
+
+
+def test_every_entity_lists_its_own_recent_tasks(client, make_vm):
+    folder, store = client.datacenter.vmFolder, client.datastore
+    task = folder.CreateVM_Task(machines.spec(client, "task-of-a-folder"), client.pool)
+    vm = client.wait(task)
+    renaming = store.Rename_Task(store.name)
+    client.wait(renaming)
+    assert folder.recentTask[0]._moId == task._moId
+    assert store.recentTask[0]._moId == renaming._moId
+    assert not vm.recentTask
+    client.wait(vm.Destroy_Task())
+    assert task in folder.recentTask and renaming not in folder.recentTask
 
 
 def test_a_task_collector_reads_history_in_pages(client, make_vm):

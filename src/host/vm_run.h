@@ -1,0 +1,47 @@
+// One run of a VM, from its power on to the end of its guest, and what exists only meanwhile: the
+// lock on its folder, its guest's ports on the networks, the machine. A VM that is off has none.
+// Kernel executor only.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "datastore/vm_lock.h"
+#include "host/host.h"
+#include "hypervisor/hypervisor.h"
+
+namespace virga::host {
+
+class VmRun {
+ public:
+  // `machine_id`: what names the VM's machine to the hypervisor. `name`: what people call the VM.
+  VmRun(Host& host, datastore::Location config_file, std::string machine_id, std::string name);
+
+  // Takes the VM's lock. Throws ErrorKind::busy naming the host that has it.
+  Async<void> lock();
+  // The lock once more, for the guest to hold: it then lasts as long as the guest.
+  Fd share_lock() const;
+
+  // Connects the NIC to the network, and names its tap in it. Without such a network the card is
+  // there and its link is down.
+  Async<Fd> attach(hypervisor::Nic& nic, std::string network);
+  Async<void> detach(hypervisor::Nic nic);
+
+  void began(std::shared_ptr<hypervisor::Machine> machine) { machine_ = std::move(machine); }
+  // nullptr until the guest has begun.
+  const std::shared_ptr<hypervisor::Machine>& machine() const { return machine_; }
+
+  // Gives back what the run had. For a run whose guest has ended, or never began.
+  Async<void> end();
+
+  std::string ended_by;  // the user who asked for the end; "" for nobody
+
+ private:
+  Host& host_;
+  const datastore::Location config_file_;
+  const std::string machine_id_, name_;
+  std::shared_ptr<datastore::VmLock> lock_;  // none: a former daemon took it, the guest holds it
+  std::shared_ptr<hypervisor::Machine> machine_;
+};
+
+}  // namespace virga::host

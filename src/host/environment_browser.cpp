@@ -2,7 +2,9 @@
 
 #include "datastore/virtual_disk.h"
 #include "host/config_option.h"
+#include "host/config_target.h"
 #include "host/datastore.h"
+#include "host/host_system.h"
 #include "host/names.h"
 #include "host/network.h"
 #include "kernel/faults.h"
@@ -49,12 +51,13 @@ model::Ptr<vim::VirtualMachineConfigOption> EnvironmentBrowser::option(
   const HardwareVersion* found = &hardware_versions().back();
   if (version && !version->empty()) {
     const auto number = parse_hardware_version(*version);
-    if (!number || hardware_version(*number).number != *number)
+    if (!number || !is_hardware_version(*number))
       throw kernel::invalid_argument("key", "there is no hardware version '" + *version + "'");
     found = &hardware_version(*number);
   }
-  const MachineLimits limits = {host_.capabilities.max_vcpus,
-                                static_cast<std::int64_t>(host_.capabilities.max_memory_mib)};
+  MachineLimits limits;
+  limits.vcpus = limits.cores_per_socket = host_.capabilities.max_vcpus;
+  limits.memory_mib = static_cast<std::int64_t>(host_.capabilities.max_memory_mib);
   return model::share(config_option(*found, limits, guests));
 }
 
@@ -86,7 +89,16 @@ Async<model::Ptr<vim::ConfigTarget>> EnvironmentBrowser::QueryConfigTarget(
   for (const auto& [name, network] : host_.networks) target.network.push_back(describe(*network));
   target.autoVmotion = false;
   target.sevSupported = false;
+  const auto probe = [] { return hypervisor::probe_host_devices(); };
+  const hypervisor::HostDevices devices = co_await offload(host_.kernel.workers, probe);
+  list_host_devices(devices, target);
   co_return model::share(std::move(target));
+}
+
+Async<model::Ptr<vim::HostCapability>> EnvironmentBrowser::QueryTargetCapabilities(
+    model::Call&, const vim::QueryTargetCapabilitiesRequestType& r) {
+  require_this_host(r.host);
+  co_return host_.host_system->properties().capability;
 }
 
 }  // namespace virga::host

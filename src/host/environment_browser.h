@@ -19,6 +19,8 @@ class EnvironmentBrowser final : public kernel::Implements<vim::EnvironmentBrows
       model::Call&, const vim::QueryConfigOptionExRequestType&) override;
   Async<model::Ptr<vim::ConfigTarget>> QueryConfigTarget(
       model::Call&, const vim::QueryConfigTargetRequestType&) override;
+  Async<model::Ptr<vim::HostCapability>> QueryTargetCapabilities(
+      model::Call&, const vim::QueryTargetCapabilitiesRequestType&) override;
 
  private:
   model::Ptr<vim::VirtualMachineConfigOption> option(const std::optional<std::string>& version,

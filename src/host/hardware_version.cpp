@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "vmx/text.h"
 
 namespace virga::host {
@@ -9,19 +12,54 @@ namespace {
 
 constexpr std::int64_t gib = 1024;
 
+// Workstation and Fusion brought 12 and 16; ESXi runs them from the release beside them on.
 constexpr HardwareVersion kVersions[] = {
-    {4, 4, 65'532, "ESX 3.x"},
-    {7, 8, 255 * gib, "ESX/ESXi 4.x"},
-    {8, 32, 1011 * gib, "ESXi 5.0"},
-    {9, 64, 1011 * gib, "ESXi 5.1"},
-    {10, 64, 1011 * gib, "ESXi 5.5"},
-    {11, 128, 4080 * gib, "ESXi 6.0"},
-    {13, 128, 6128 * gib, "ESXi 6.5"},
-    {14, 128, 6128 * gib, "ESXi 6.7"},
-    {15, 256, 6128 * gib, "ESXi 6.7 U2"},
-    {17, 256, 6128 * gib, "ESXi 7.0"},
-    {18, 768, 24'560 * gib, "ESXi 7.0 U1"},
-    {19, 768, 24'560 * gib, "ESXi 7.0 U2"},
+    {4, "ESX 3.x", 4, 1, 65'532, 4, 0},
+    {7, "ESX/ESXi 4.x", 8, 8, 255 * gib, 10, 6},
+    {8, "ESXi 5.0", 32, 32, 1011 * gib, 10, 6},
+    {9, "ESXi 5.1", 64, 64, 1011 * gib, 10, 6},
+    {10, "ESXi 5.5", 64, 64, 1011 * gib, 10, 6},
+    {11, "ESXi 6.0", 128, 64, 4080 * gib, 10, 16},
+    {12, "ESXi 6.5", 128, 64, 4080 * gib, 10, 16},
+    {13, "ESXi 6.5", 128, 64, 6128 * gib, 10, 16},
+    {14, "ESXi 6.7", 128, 64, 6128 * gib, 10, 16},
+    {15, "ESXi 6.7 U2", 256, 64, 6128 * gib, 10, 16},
+    {16, "ESXi 6.7 U2", 256, 64, 6128 * gib, 10, 16},
+    {17, "ESXi 7.0", 256, 64, 6128 * gib, 10, 16},
+    {18, "ESXi 7.0 U1", 768, 64, 24'560 * gib, 10, 16},
+    {19, "ESXi 7.0 U2", 768, 64, 24'560 * gib, 10, 16},
+};
+
+struct Novelty {
+  std::string_view feature;
+  int version;
+};
+constexpr Novelty kNovelties[] = {
+    {"ParaVirtualSCSIController", 7},
+    {"VirtualLsiLogicSASController", 7},
+    {"VirtualMachineVMCIDevice", 7},
+    {"VirtualPCIPassthrough", 7},
+    {"VirtualUSB", 7},
+    {"VirtualUSBController", 7},
+    {"VirtualVmxnet3", 7},
+    {features::ide_disk, 7},
+    {"VirtualE1000e", 8},
+    {"VirtualHdAudioCard", 8},
+    {"VirtualUSBXHCIController", 8},
+    {features::efi, 8},
+    {features::cpu_counters, 9},
+    {features::nested_virtualization, 9},
+    {"VirtualAHCIController", 10},
+    {"VirtualSriovEthernetCard", 10},
+    {"VirtualNVMEController", 13},
+    {"VirtualVmxnet3Vrdma", 13},
+    {features::secure_boot, 13},
+    {"VirtualNVDIMM", 14},
+    {"VirtualNVDIMMController", 14},
+    {"VirtualTPM", 14},
+    {"VirtualPrecisionClock", 17},
+    {"VirtualWDT", 17},
+    {features::dynamic_passthrough, 17},
 };
 
 constexpr std::string_view kPrefix = "vmx-";
@@ -39,6 +77,10 @@ const HardwareVersion& hardware_version(int number) {
   return *best;
 }
 
+bool is_hardware_version(int number) {
+  return hardware_version(number).number == number;
+}
+
 std::optional<int> parse_hardware_version(std::string_view text) {
   if (!text.starts_with(kPrefix) || text.size() != kPrefix.size() + 2) return std::nullopt;
   const auto number = vmx::parse_unsigned(text.substr(kPrefix.size()));
@@ -47,6 +89,11 @@ std::optional<int> parse_hardware_version(std::string_view text) {
 
 std::string format_hardware_version(int number) {
   return fmt::format("{}{:02}", kPrefix, number);
+}
+
+int first_version_with(std::string_view feature) {
+  const auto found = std::ranges::find(kNovelties, feature, &Novelty::feature);
+  return found == std::end(kNovelties) ? kVersions[0].number : found->version;
 }
 
 }  // namespace virga::host

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "datastore/files.h"
+#include "host/config_option.h"
 #include "host/console.h"
 #include "host/datastore.h"
 #include "host/names.h"
@@ -15,27 +16,12 @@
 #include "model/clock.h"
 
 namespace virga::host {
-namespace {
-
-vim::VirtualMachineCapability capability() {
-  vim::VirtualMachineCapability capability;
-  capability.bootOptionsSupported = true;
-  capability.bootRetryOptionsSupported = true;
-  capability.multipleCoresPerSocketSupported = true;
-  capability.settingVideoRamSizeSupported = true;
-  capability.nestedHVSupported = true;
-  capability.secureBootSupported = false;
-  return capability;
-}
-
-}  // namespace
-
 VirtualMachine::VirtualMachine(Host& host, MoRef self, datastore::Location config_file,
                                vmx::VmxFile file)
     : Entity(host, std::move(self), [&] {
         auto properties = entity_properties<Properties>(
             vmx::DatastorePath::parse(config_file.display()).stem(), names::vm_folder);
-        properties.capability = model::share(capability());
+        properties.capability = model::share(machine_capability(hardware_versions().back()));
         properties.environmentBrowser = names::environment_browser;
         properties.resourcePool = names::resource_pool;
         properties.runtime.edit().host = names::host_system;
@@ -98,31 +84,39 @@ void VirtualMachine::mark_invalid(const std::string& reason) {
   logger("vm")->error("{}: {}", config_file_.display(), reason);
 }
 
+ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_file) {
+  ConfigContext context{config_file};
+  context.disk = [&host](const vmx::DatastorePath& path) { return look_up_disk(host, path); };
+  context.datastore = [&host](const std::string& name) -> std::optional<MoRef> {
+    const auto found = host.datastores.find(name);
+    return found == host.datastores.end() ? std::nullopt : std::optional(found->second->self());
+  };
+  context.network = [&host](const std::string& name) -> std::optional<MoRef> {
+    const auto network = host.network(name);
+    return network ? std::optional(network->self()) : std::nullopt;
+  };
+  context.name_of = [&host](const MoRef& ref) {
+    const auto object = host.kernel.inventory.get(ref);
+    return static_cast<const vim::ManagedEntityProperties&>(*object->snapshot()).name;
+  };
+  context.absolute = [&host](const vmx::DatastorePath& path) {
+    const auto place = host.locate(path.format());
+    return (place.datastore->root() / place.path).string();
+  };
+  context.host_name = host.identity.name;
+  context.max_vcpus = host.capabilities.max_vcpus;
+  context.max_memory_mib = host.capabilities.max_memory_mib;
+  return context;
+}
+
+// Of the VM's own disks what was read last.
 ConfigContext VirtualMachine::context() const {
-  Host& h = host();
-  ConfigContext context{vmx::DatastorePath::parse(config_file_.display())};
+  ConfigContext context =
+      config_context(host(), vmx::DatastorePath::parse(config_file_.display()));
   context.disk = [disks = disks_](const vmx::DatastorePath& path) -> std::optional<datastore::DiskInfo> {
     const auto found = disks.find(path.format());
     return found == disks.end() ? std::nullopt : std::optional(found->second);
   };
-  context.datastore = [&h](const std::string& name) -> std::optional<MoRef> {
-    const auto found = h.datastores.find(name);
-    return found == h.datastores.end() ? std::nullopt : std::optional(found->second->self());
-  };
-  context.network = [&h](const std::string& name) -> std::optional<MoRef> {
-    const auto network = h.network(name);
-    return network ? std::optional(network->self()) : std::nullopt;
-  };
-  context.name_of = [&h](const MoRef& ref) {
-    const auto object = h.kernel.inventory.get(ref);
-    return static_cast<const vim::ManagedEntityProperties&>(*object->snapshot()).name;
-  };
-  context.absolute = [&h](const vmx::DatastorePath& path) {
-    const auto place = h.locate(path.format());
-    return (place.datastore->root() / place.path).string();
-  };
-  context.max_vcpus = h.capabilities.max_vcpus;
-  context.max_memory_mib = h.capabilities.max_memory_mib;
   return context;
 }
 
@@ -164,6 +158,8 @@ void VirtualMachine::publish_config() {
   const ConfigContext here = context();
   auto info = model::share(config_info(config_, here, device_state_, powered_on()));
   const auto summary = config_summary(config_, here);
+  const auto capability =
+      model::share(machine_capability(hardware_version(config_.hardware_version)));
   auto layout = model::share(file_layout(config_, here));
   model::Array<MoRef> datastores = {host().datastore(here.config_file.datastore())->self()};
   for (const vmx::Disk& disk : config_.disks) {
@@ -181,6 +177,7 @@ void VirtualMachine::publish_config() {
   update([&](Properties& p) {
     p.name = display_name();
     p.config = info;
+    p.capability = capability;
     p.summary.edit().config = summary;
     p.layoutEx = layout;
     p.datastore = datastores;
@@ -382,8 +379,8 @@ std::vector<vmx::DatastorePath> paths_of(const std::vector<DiskToCreate>& disks)
 Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec> spec,
                                         std::string user, kernel::TaskHandle& handle) {
   require_accessible();
-  ConfigContext here = context();
-  here.disk = [this](const vmx::DatastorePath& path) { return look_up_disk(host(), path); };
+  const ConfigContext here =
+      config_context(host(), vmx::DatastorePath::parse(config_file_.display()));
   const ConfigPlan plan = plan_change(config_, *spec, here, powered_on());
   auto& kernel = host().kernel;
   for (const std::string& privilege : plan.privileges)
@@ -431,6 +428,44 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
   post(std::move(event), fmt::format("Reconfigured {} on {} in ha-datacenter", properties().name,
                                      host().identity.name), user);
   log("Reconfigured by " + user);
+}
+
+Async<MoRef> VirtualMachine::UpgradeVM_Task(model::Call& call, const vim::UpgradeVMRequestType& r) {
+  const std::string user = kernel::context(call).user();
+  co_return run_task(call, "UpgradeVM_Task", "VirtualMachine.upgradeVirtualHardware",
+                     [this, version = r.version, user](kernel::TaskHandle&) -> Async<Any> {
+                       co_await upgrade(version, user);
+                       co_return Any();
+                     });
+}
+
+Async<void> VirtualMachine::upgrade(std::optional<std::string> version, std::string user) {
+  require_accessible();
+  require_power_state(vim::VirtualMachinePowerState::poweredOff);
+  const int wanted = upgraded_version(config_, version, context());
+  vim::VmUpgradingEvent begun;
+  begun.version = format_hardware_version(wanted);
+  post(std::move(begun), fmt::format("Upgrading the virtual hardware of {} to {}",
+                                     properties().name, format_hardware_version(wanted)), user);
+  vmx::MachineConfig upgraded = config_;
+  upgraded.hardware_version = wanted;
+  std::exception_ptr failure;
+  try {
+    co_await save_config(std::move(upgraded));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    post(vim::VmUpgradeFailedEvent{},
+         fmt::format("The virtual hardware of {} could not be upgraded", properties().name), user);
+    std::rethrow_exception(failure);
+  }
+  publish_config();
+  vim::VmUpgradeCompleteEvent complete;
+  complete.version = format_hardware_version(wanted);
+  post(std::move(complete), fmt::format("The virtual hardware of {} was upgraded to {}",
+                                        properties().name, format_hardware_version(wanted)), user);
+  log("Virtual hardware upgraded to " + format_hardware_version(wanted) + " by " + user);
 }
 
 const vmx::NetworkAdapter& VirtualMachine::adapter_with(const vmx::MachineConfig& config, int key) {

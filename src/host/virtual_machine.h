@@ -55,6 +55,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> Reload(model::Call&, const vim::ReloadRequestType&) override;
   Async<void> RefreshStorageInfo(model::Call&, const vim::RefreshStorageInfoRequestType&) override;
   Async<MoRef> ReconfigVM_Task(model::Call&, const vim::ReconfigVMRequestType&) override;
+  Async<MoRef> UpgradeVM_Task(model::Call&, const vim::UpgradeVMRequestType&) override;
   Async<MoRef> PowerOnVM_Task(model::Call&, const vim::PowerOnVMRequestType&) override;
   Async<MoRef> PowerOffVM_Task(model::Call&, const vim::PowerOffVMRequestType&) override;
   Async<MoRef> SuspendVM_Task(model::Call&, const vim::SuspendVMRequestType&) override;
@@ -95,6 +96,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> reconfigure(model::Ptr<vim::VirtualMachineConfigSpec> spec, std::string user,
                           kernel::TaskHandle& handle);
   Async<void> apply_hot(const ConfigPlan& plan);
+  Async<void> upgrade(std::optional<std::string> version, std::string user);
   static const vmx::NetworkAdapter& adapter_with(const vmx::MachineConfig& config, int key);
   Async<void> plug(const ConfigPlan& plan, const hypervisor::MachineSpec& spec, int key);
   Async<void> unplug(int key);
@@ -149,6 +151,9 @@ void VirtualMachine::post(E event, const std::string& message, const std::string
 // The work of Folder.CreateVM_Task.
 Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::string user,
                                   model::Ptr<vim::VirtualMachineConfigSpec> spec, MoRef pool);
+
+// What surrounds a VM of this host, with its disks looked up when they are asked for.
+ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_file);
 
 // What the disk at that place is; nullopt when there is none that can be read.
 std::optional<datastore::DiskInfo> look_up_disk(const Host& host, const vmx::DatastorePath& path);

@@ -164,30 +164,6 @@ void make_files(Draft& draft, const std::vector<std::pair<datastore::Location, d
   }
 }
 
-ConfigContext creation_context(Host& host, const vmx::DatastorePath& config_file) {
-  ConfigContext context{config_file};
-  context.datastore = [&host](const std::string& name) -> std::optional<MoRef> {
-    const auto found = host.datastores.find(name);
-    return found == host.datastores.end() ? std::nullopt : std::optional(found->second->self());
-  };
-  context.network = [&host](const std::string& name) -> std::optional<MoRef> {
-    const auto network = host.networks.find(name);
-    return network == host.networks.end() ? std::nullopt : std::optional(network->second->self());
-  };
-  context.name_of = [&host](const MoRef& ref) {
-    const auto object = host.kernel.inventory.get(ref);
-    return static_cast<const vim::ManagedEntityProperties&>(*object->snapshot()).name;
-  };
-  context.disk = [&host](const vmx::DatastorePath& path) { return look_up_disk(host, path); };
-  context.absolute = [&host](const vmx::DatastorePath& path) {
-    const auto place = host.locate(path.format());
-    return (place.datastore->root() / place.path).string();
-  };
-  context.max_vcpus = host.capabilities.max_vcpus;
-  context.max_memory_mib = host.capabilities.max_memory_mib;
-  return context;
-}
-
 void record(Host& host, const VirtualMachine& vm) {
   host.kernel.database->put(kVirtualMachines, vm.self().value, vm.config_file().display());
 }
@@ -215,7 +191,7 @@ Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::s
     detail.file = config_path.format();
     throw kernel::Fault(std::move(detail), config_path.format() + " exists already");
   }
-  ConfigPlan plan = plan_creation(*spec, creation_context(host, config_path));
+  ConfigPlan plan = plan_creation(*spec, config_context(host, config_path));
   if (plan.config.bios_uuid.empty()) plan.config.bios_uuid = make_uuid();
   if (plan.config.instance_uuid.empty()) plan.config.instance_uuid = make_uuid();
   for (const auto& [ref, other] : host.virtual_machines) {

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "datastore/files.h"
 #include "host/console.h"
+#include "host/hardware_version.h"
 #include "host/host_system.h"
 #include "host/network.h"
 #include "host/virtual_machine.h"
@@ -478,7 +479,7 @@ vim::GuestInfo describe(const hypervisor::GuestInfo& info, const vmx::MachineCon
   guest.guestOperationsReady = running;
   guest.interactiveGuestOperationsReady = false;
   guest.guestStateChangeSupported = running;
-  guest.hwVersion = fmt::format("vmx-{:02}", config.hardware_version);
+  guest.hwVersion = format_hardware_version(config.hardware_version);
   if (!running) return guest;
   guest.toolsVersion = info.agent_version;
   if (!info.host_name.empty()) guest.hostName = info.host_name;

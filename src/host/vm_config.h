@@ -31,6 +31,7 @@ struct ConfigContext {
   std::function<std::string(const MoRef&)> name_of;
   // The place in a datastore as a path of this machine, for the hypervisor.
   std::function<std::string(const vmx::DatastorePath&)> absolute;
+  std::string host_name;
   std::string host_version = "vmx-19";  // the newest hardware version this host runs
   int max_vcpus = 0;                    // of the hypervisor here
   std::uint64_t max_memory_mib = 0;
@@ -92,11 +93,17 @@ ConfigPlan plan_creation(const vim::VirtualMachineConfigSpec& spec, const Config
 ConfigPlan plan_change(const vmx::MachineConfig& present, const vim::VirtualMachineConfigSpec& spec,
                        const ConfigContext& context, bool powered_on);
 
+// The hardware version that VirtualMachine.UpgradeVM_Task brings the VM to: the one asked for, or
+// the host's newest. Throws Fault: AlreadyUpgraded, InvalidArgument for a version there is not,
+// VirtualHardwareVersionNotSupported for one newer than the host's.
+int upgraded_version(const vmx::MachineConfig& config, const std::optional<std::string>& asked,
+                     const ConfigContext& context);
+
 // --- To the hypervisor -------------------------------------------------------------------------
 
 // Disks and media as paths of this machine. `id`: the machine's stable key. Taps are left empty,
 // for the host to fill in. What `connections` does not name is connected as it is at power on.
-// Throws Fault naming a device this hypervisor cannot give.
+// Throws Fault naming a device this hypervisor cannot give, or a hardware version it does not run.
 hypervisor::MachineSpec machine_spec(const vmx::MachineConfig& config, const ConfigContext& context,
                                      const std::string& id, const DeviceState& connections = {});
 

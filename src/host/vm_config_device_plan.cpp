@@ -1,6 +1,7 @@
 #include "host/vm_config_device_plan.h"
 
 #include "base/error.h"
+#include "host/hardware_version.h"
 
 namespace virga::host {
 
@@ -66,6 +67,7 @@ void DevicePlanner::check(const DeviceChange& change) const {
 
 void DevicePlanner::add(const DeviceChange& change) {
   const std::string_view type = change.type();
+  require_version(change, type, type);
   if (controller_model_of(type)) return add_controller(change);
   if (adapter_model_of(type)) return add_adapter(change);
   if (type == "VirtualDisk") return add_disk(change);
@@ -131,6 +133,19 @@ void DevicePlanner::refuse_unserved_fields() const {
     refuse_unserved(change.device(), granted, served,
                     fmt::format("config.deviceChange[{}].device", change.index));
   }
+}
+
+void DevicePlanner::require_version(const DeviceChange& change, std::string_view feature,
+                                    std::string_view name) const {
+  const int version = config().hardware_version;
+  const int first = first_version_with(feature);
+  if (version >= first) return;
+  vim::DeviceUnsupportedForVmVersion detail;
+  detail.currentVersion = format_hardware_version(version);
+  detail.expectedVersion = format_hardware_version(first);
+  const std::string why = fmt::format("hardware version {} has no {}; {} is the first that has",
+                                      detail.currentVersion, name, detail.expectedVersion);
+  throw change.invalid("device", why, std::move(detail));
 }
 
 void DevicePlanner::require_hot_plug(const DeviceChange& change, bool possible,

@@ -68,6 +68,10 @@ class DevicePlanner {
   void note(const DeviceChange& change, int key, FieldPaths other = {});
   void refuse_unserved_fields() const;
 
+  // Throws DeviceUnsupportedForVmVersion where the VM's hardware is too old for the feature, a key
+  // of first_version_with(); `name` is what the message calls it.
+  void require_version(const DeviceChange& change, std::string_view feature,
+                       std::string_view name) const;
   void require_hot_plug(const DeviceChange& change, bool possible, const std::string& what) const;
   void set_connection(const DeviceChange& change, int key, bool possible);
   Place place_of(const DeviceChange& change) const;

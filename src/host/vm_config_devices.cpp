@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "host/hardware_version.h"
 #include "host/vm_config_words.h"
 #include "vmx/text.h"
 #include "vmx/vmdk_descriptor.h"
@@ -176,6 +177,7 @@ void DeviceList::add_video() {
 }
 
 void DeviceList::add_vmci() {
+  if (first_version_with("VirtualMachineVMCIDevice") > config_.hardware_version) return;
   vim::VirtualMachineVMCIDevice vmci;
   place(vmci, keys::vmci, keys::pci, pci_units::vmci);
   vmci.deviceInfo = description("VMCI device",

@@ -1,5 +1,6 @@
 // Disks and CD-ROM drives that come, change and go.
 #include "base/error.h"
+#include "host/hardware_version.h"
 #include "host/vm_config_device_plan.h"
 
 namespace virga::host {
@@ -145,6 +146,7 @@ void DevicePlanner::add_disk(const DeviceChange& change) {
     throw change.invalid_operation("a disk that is added cannot be destroyed");
   vmx::Disk disk;
   disk.slot = free_slot(change, place_of(change));
+  if (disk.slot.bus == vmx::Bus::ide) require_version(change, features::ide_disk, "disk on IDE");
   disk.mode =
       backing.diskMode.empty() ? vmx::DiskMode::persistent : mode_of(change, backing.diskMode);
   FieldPaths served = {"capacityInKB",      "capacityInBytes",         "backing.fileName",

@@ -1,15 +1,12 @@
 // A configuration as the API shows it, apart from its devices.
 #include <fmt/format.h>
 
+#include "host/hardware_version.h"
 #include "host/vm_config_devices.h"
 #include "host/vm_config_words.h"
 
 namespace virga::host {
 namespace {
-
-std::string version_word(int hardware_version) {
-  return fmt::format("vmx-{:02}", hardware_version);
-}
 
 std::string display_name(const vmx::MachineConfig& config, const ConfigContext& context) {
   return config.display_name.empty() ? context.config_file.stem() : config.display_name;
@@ -188,7 +185,7 @@ void fill_identity(vim::VirtualMachineConfigInfo& info, const vmx::MachineConfig
   info.guestId = guest_id_of_os(config.guest_os);
   info.guestFullName = guest_full_name_of(config);
   info.alternateGuestName = config.guest_os_alternate;
-  info.version = version_word(config.hardware_version);
+  info.version = format_hardware_version(config.hardware_version);
   info.uuid = config.bios_uuid;
   if (!config.instance_uuid.empty()) info.instanceUuid = config.instance_uuid;
   info.template_ = is_template(context);
@@ -251,7 +248,7 @@ vim::VirtualMachineConfigSummary config_summary(const vmx::MachineConfig& config
   summary.installBootRequired = false;
   summary.tpmPresent = false;
   summary.numVmiopBackings = 0;
-  summary.hwVersion = version_word(config.hardware_version);
+  summary.hwVersion = format_hardware_version(config.hardware_version);
   return summary;
 }
 

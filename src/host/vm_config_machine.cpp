@@ -1,6 +1,7 @@
 // A configuration as the hypervisor builds it.
 #include <algorithm>
 
+#include "host/hardware_version.h"
 #include "host/vm_config.h"
 #include "host/vm_config_devices.h"
 #include "host/vm_config_words.h"
@@ -18,6 +19,8 @@ class SpecBuilder {
       : config_(config), context_(context), connections_(connections) {}
 
   hypervisor::MachineSpec build(const std::string& id) {
+    if (config_.hardware_version > parse_hardware_version(context_.host_version))
+      throw unsupported_version(config_.hardware_version, context_);
     set_machine(id);
     set_firmware();
     for (const vmx::OtherDevice& device : config_.other_devices)

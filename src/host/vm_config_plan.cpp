@@ -41,19 +41,32 @@ void set_name(const Spec& spec, Planning& planning) {
   planning.plan.config.display_name = name;
 }
 
+// The number of a version that VMs of this host can have.
+int served_version(const std::string& word, const char* field, const ConfigContext& context) {
+  const auto number = parse_hardware_version(word);
+  const auto newest = parse_hardware_version(context.host_version);
+  if (number > newest) throw unsupported_version(*number, context);
+  if (!number || !is_hardware_version(*number))
+    throw kernel::invalid_argument(field, fmt::format("there is no hardware version '{}'", word));
+  return *number;
+}
+
 void set_version(const Spec& spec, Planning& planning) {
-  const auto wanted = parse_hardware_version(*spec.version);
-  const auto newest = parse_hardware_version(planning.context.host_version);
-  if (!wanted || *wanted < hardware_versions().front().number)
-    throw invalid("version", fmt::format("there is no hardware version '{}'", *spec.version));
-  if (*wanted > newest.value_or(0))
-    throw kernel::not_supported(fmt::format("Hardware version {} (this host runs up to {})",
-                                            *spec.version, planning.context.host_version));
+  const int wanted = served_version(*spec.version, "configSpec.version", planning.context);
   int& version = planning.plan.config.hardware_version;
-  if (!planning.is_new() && *wanted < version)
+  if (!planning.is_new() && wanted < version)
     throw kernel::not_supported(fmt::format("Going back from hardware version {} to {}",
                                             format_hardware_version(version), *spec.version));
-  version = *wanted;
+  version = wanted;
+}
+
+void require_feature(const Planning& planning, const char* field, std::string_view feature) {
+  const int version = planning.plan.config.hardware_version;
+  const int first = first_version_with(feature);
+  if (version < first)
+    throw invalid(field, fmt::format("hardware version {} has no {}; {} is the first that has",
+                                     format_hardware_version(version), feature,
+                                     format_hardware_version(first)));
 }
 
 void set_uuid(const Spec& spec, Planning& planning) {
@@ -104,6 +117,11 @@ void set_processors(const Spec& spec, Planning& planning) {
     throw invalid(
         "numCoresPerSocket",
         fmt::format("{} virtual processors do not divide into sockets of {} cores", cpus, cores));
+  if (cores > version.max_cores_per_socket)
+    throw invalid(
+        "numCoresPerSocket",
+        fmt::format("{} cores per socket are more than the {} of hardware version {}", cores,
+                    version.max_cores_per_socket, format_hardware_version(version.number)));
   config.cpus = cpus;
   config.cores_per_socket = cores;
 }
@@ -181,6 +199,8 @@ void set_memory_allocation(const Spec& spec, Planning& planning) {
 }
 
 void set_nested_virtualization(const Spec& spec, Planning& planning) {
+  if (*spec.nestedHVEnabled)
+    require_feature(planning, "nestedHVEnabled", features::nested_virtualization);
   planning.plan.config.nested_virtualization = *spec.nestedHVEnabled;
 }
 
@@ -194,6 +214,7 @@ void set_firmware(const Spec& spec, Planning& planning) {
     firmware = vmx::Firmware::efi;
   else
     throw invalid("firmware", fmt::format("'{}' is neither bios nor efi", *spec.firmware));
+  if (firmware == vmx::Firmware::efi) require_feature(planning, "firmware", features::efi);
 }
 
 // The .vmx's word for a boot device, and for disks their own order.
@@ -440,6 +461,17 @@ void refuse_profiles(const model::List<vim::VirtualMachineProfileSpec>& profiles
         &type != &vim::VirtualMachineEmptyProfileSpec::static_type())
       throw kernel::not_supported(fmt::format("{} (a {})", name, type.name));
   }
+}
+
+int upgraded_version(const vmx::MachineConfig& config, const std::optional<std::string>& asked,
+                     const ConfigContext& context) {
+  const bool any = !asked || asked->empty();
+  const int wanted = served_version(any ? context.host_version : *asked, "version", context);
+  if (config.hardware_version >= wanted)
+    throw kernel::Fault(vim::AlreadyUpgraded{},
+                        fmt::format("{} has hardware version {} already.", config.display_name,
+                                    format_hardware_version(config.hardware_version)));
+  return wanted;
 }
 
 ConfigPlan plan_creation(const Spec& spec, const ConfigContext& context) {

@@ -1,5 +1,6 @@
 // Network adapters, serial ports and the devices every VM has.
 #include "base/error.h"
+#include "host/hardware_version.h"
 #include "host/vm_config_device_plan.h"
 #include "vmx/text.h"
 
@@ -80,13 +81,16 @@ int DevicePlanner::adapter_number(const DeviceChange& change) const {
            config().network_adapters.end();
   };
   const int wish = change.device().unitNumber.value_or(0) - first_unit;
-  if (wish >= 0 && wish < vmx::max_network_adapters && is_free(wish)) return wish;
-  if (const auto number = vmx::first_free_network_adapter(config())) return *number;
+  const int count = hardware_version(config().hardware_version).max_network_adapters;
+  if (wish >= 0 && wish < count && is_free(wish)) return wish;
+  const auto number = vmx::first_free_network_adapter(config());
+  if (number && *number < count) return *number;
   vim::TooManyDevices detail;
   detail.property = "virtualDeviceSpec.device";
-  throw kernel::Fault(std::move(detail),
-                      fmt::format("Device '{}': a virtual machine has at most {} network adapters.",
-                                  change.index, vmx::max_network_adapters));
+  throw kernel::Fault(
+      std::move(detail),
+      fmt::format("Device '{}': hardware version {} has at most {} network adapters.", change.index,
+                  format_hardware_version(config().hardware_version), count));
 }
 
 namespace {

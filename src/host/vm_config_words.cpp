@@ -4,6 +4,8 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "host/hardware_version.h"
+#include "host/names.h"
 #include "host/vm_config.h"
 #include "kernel/faults.h"
 #include "vmx/text.h"
@@ -267,6 +269,16 @@ std::string file_reference(const ConfigContext& context, const vmx::DatastorePat
 vmx::DatastorePath nvram_file(const vmx::MachineConfig& config, const ConfigContext& context) {
   return resolve_file(context,
                       config.nvram.empty() ? context.config_file.stem() + ".nvram" : config.nvram);
+}
+
+kernel::Fault unsupported_version(int hardware_version, const ConfigContext& context) {
+  vim::VirtualHardwareVersionNotSupported detail;
+  detail.hostName = context.host_name;
+  detail.host = names::host_system;
+  return kernel::Fault(std::move(detail),
+                       fmt::format("Hardware version {} is newer than {}, the newest that {} runs.",
+                                   format_hardware_version(hardware_version), context.host_version,
+                                   context.host_name));
 }
 
 }  // namespace virga::host

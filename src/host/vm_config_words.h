@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "hypervisor/machine_spec.h"
+#include "kernel/faults.h"
 #include "vmx/datastore_path.h"
 #include "vmx/machine_config.h"
 
@@ -76,6 +77,9 @@ std::optional<vmx::DatastorePath> find_file(const ConfigContext& context, const 
 std::string file_reference(const ConfigContext& context, const vmx::DatastorePath& path);
 // The variables of its EFI firmware.
 vmx::DatastorePath nvram_file(const vmx::MachineConfig& config, const ConfigContext& context);
+
+// VirtualHardwareVersionNotSupported: newer than what the host runs.
+kernel::Fault unsupported_version(int hardware_version, const ConfigContext& context);
 
 // The .vmx key that orders the disks among themselves: "scsi0:1,sata0:0".
 constexpr std::string_view disk_boot_order_key = "bios.hddOrder";

@@ -10,43 +10,10 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "hypervisor/sysfs.h"
 
 namespace virga::hypervisor {
 namespace {
-
-// ---- Small files of /proc and /sys, where absence is an answer
-
-std::string read_text(const fs::path& path) {
-  try {
-    std::string text = read_file(path);
-    while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.pop_back();
-    return text;
-  } catch (const Error&) {
-    return {};
-  }
-}
-
-std::uint64_t read_number(const fs::path& path, int base = 10) {
-  try {
-    return std::stoull(read_text(path), nullptr, base);
-  } catch (const std::exception&) {
-    return 0;
-  }
-}
-
-std::vector<fs::path> entries(const fs::path& directory) {
-  std::vector<fs::path> all;
-  std::error_code code;
-  for (const auto& entry : fs::directory_iterator(directory, code)) all.push_back(entry.path());
-  std::ranges::sort(all);
-  return all;
-}
-
-std::string link_target_name(const fs::path& link) {
-  std::error_code code;
-  return fs::read_symlink(link, code).filename();
-}
 
 // "key: value" lines, as in /proc/meminfo and /proc/cpuinfo.
 std::map<std::string, std::string> key_values(const std::string& text) {

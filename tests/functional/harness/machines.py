@@ -88,10 +88,11 @@ def serial_port():
     return added(device)
 
 
-def spec(client, name, devices=(), memory_mib=GUEST_MEMORY_MIB, cpus=1, firmware="bios"):
+def spec(client, name, devices=(), memory_mib=GUEST_MEMORY_MIB, cpus=1, firmware="bios",
+         version="vmx-19"):
     return vim.vm.ConfigSpec(
         name=name, memoryMB=memory_mib, numCPUs=cpus, firmware=firmware,
-        guestId="debian11_64Guest", version="vmx-19", deviceChange=list(devices),
+        guestId="debian11_64Guest", version=version, deviceChange=list(devices),
         files=vim.vm.FileInfo(vmPathName=f"[{client.datastore.name}]"))
 
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "host/guest_devices.h"
 #include "host/vm_config_words.h"
 
 namespace virga::host {
@@ -12,35 +13,20 @@ namespace {
 
 using testing::ElementsAre;
 
-constexpr MachineLimits kHost = {16, 32'768};
-
-TEST(HardwareVersions, AreReadAndWrittenAsVmxWords) {
-  for (const HardwareVersion& version : hardware_versions())
-    EXPECT_EQ(parse_hardware_version(format_hardware_version(version.number)), version.number);
-  EXPECT_EQ(format_hardware_version(7), "vmx-07");
-  for (const char* wrong : {"", "vmx-", "vmx-7", "vmx-1x", "19", "VMX-19", "vmx-190"})
-    EXPECT_EQ(parse_hardware_version(wrong), std::nullopt) << wrong;
-}
-
-TEST(HardwareVersions, GrowWithTime) {
-  EXPECT_TRUE(std::ranges::is_sorted(hardware_versions(), {}, &HardwareVersion::number));
-  EXPECT_TRUE(std::ranges::is_sorted(hardware_versions(), {}, &HardwareVersion::max_vcpus));
-  EXPECT_TRUE(std::ranges::is_sorted(hardware_versions(), {}, &HardwareVersion::max_memory_mib));
-  EXPECT_EQ(hardware_version(16).number, 15);
-  EXPECT_EQ(hardware_version(3).number, 4);
-}
+constexpr MachineLimits kHost = {.vcpus = 16, .cores_per_socket = 16, .memory_mib = 32'768};
 
 TEST(ConfigOption, OneDescriptorAVersionAndOneDefault) {
   const auto descriptors = config_option_descriptors({"HostSystem", "ha-host"});
   EXPECT_EQ(descriptors.size(), hardware_versions().size());
-  std::vector<std::string> defaults, not_created;
+  std::vector<std::string> defaults;
   for (const auto& it : descriptors) {
     EXPECT_TRUE(it->runSupported) << it->key;
+    EXPECT_TRUE(it->createSupported) << it->key;
     if (it->defaultConfigOption) defaults.push_back(it->key);
-    if (!it->createSupported) not_created.push_back(it->key);
   }
   EXPECT_THAT(defaults, ElementsAre("vmx-19"));
-  EXPECT_THAT(not_created, ElementsAre("vmx-04"));
+  EXPECT_EQ(descriptors.front()->key, "vmx-04");
+  EXPECT_EQ(descriptors.front()->description, "ESX 3.x and later (VM version 4)");
 }
 
 TEST(ConfigOption, LimitsAreTheLesserOfVersionAndHost) {
@@ -94,12 +80,54 @@ TEST(ConfigOption, DescribesEveryGuestOrThoseAskedFor) {
   EXPECT_EQ(debian.supportedMaxCPUs, 16);
 }
 
-TEST(ConfigOption, WhatIsRecommendedIsServed) {
-  for (const GuestOs& guest : guest_operating_systems()) {
-    const RecommendedDevices recommended = recommended_devices(guest);
-    EXPECT_TRUE(machine_model(recommended.disk_controller)) << guest.id;
-    EXPECT_TRUE(machine_model(recommended.adapter)) << guest.id;
+TEST(ConfigOption, DevicesAreThoseOfTheVersion) {
+  const auto types = [](int version) {
+    std::vector<std::string> all;
+    const auto option = config_option(hardware_version(version), kHost);
+    for (const auto& device : option.hardwareOptions.virtualDeviceOption)
+      all.push_back(device->type);
+    return all;
+  };
+  EXPECT_THAT(types(4), testing::AllOf(testing::Contains("VirtualLsiLogicController"),
+                                       testing::Not(testing::Contains("VirtualVmxnet3")),
+                                       testing::Not(testing::Contains("VirtualE1000e"))));
+  EXPECT_THAT(types(9), testing::AllOf(testing::Contains("VirtualE1000e"),
+                                       testing::Not(testing::Contains("VirtualAHCIController"))));
+  EXPECT_THAT(types(10), testing::Contains("VirtualAHCIController"));
+}
+
+TEST(ConfigOption, CapabilitiesAreThoseOfTheVersion) {
+  EXPECT_FALSE(machine_capability(hardware_version(8)).nestedHVSupported);
+  EXPECT_TRUE(machine_capability(hardware_version(9)).nestedHVSupported);
+  EXPECT_FALSE(machine_capability(hardware_version(4)).multipleCoresPerSocketSupported);
+}
+
+TEST(ConfigOption, WhatIsRecommendedIsServedInEveryVersion) {
+  for (const HardwareVersion& version : hardware_versions()) {
+    for (const GuestOs& guest : guest_operating_systems()) {
+      const RecommendedDevices recommended = recommended_devices(guest, version);
+      EXPECT_THAT(disk_controllers(version), testing::Contains(recommended.disk_controller))
+          << guest.id << version.number;
+      EXPECT_THAT(network_adapters(version), testing::Contains(recommended.adapter))
+          << guest.id << version.number;
+    }
   }
+}
+
+TEST(ConfigOption, RecommendsWhatTheGuestHasDriversFor) {
+  const auto recommended = [](const char* guest, int version) {
+    return recommended_devices(*find_guest_os(guest), hardware_version(version));
+  };
+  EXPECT_EQ(recommended("windows9Server64Guest", 19).adapter, "VirtualE1000e");
+  EXPECT_EQ(recommended("windows9Server64Guest", 19).disk_controller,
+            "VirtualLsiLogicSASController");
+  EXPECT_TRUE(recommended("windows9Server64Guest", 19).efi);
+  EXPECT_EQ(recommended("windows8_64Guest", 7).adapter, "VirtualE1000");
+  EXPECT_EQ(recommended("windows7_64Guest", 19).adapter, "VirtualE1000");
+  EXPECT_EQ(recommended("winNTGuest", 19).disk_controller, "VirtualIDEController");
+  EXPECT_EQ(recommended("rhel8_64Guest", 4).disk_controller, "VirtualLsiLogicController");
+  EXPECT_EQ(recommended("debian4_64Guest", 19).adapter, "VirtualE1000");
+  EXPECT_EQ(recommended("darwin19_64Guest", 19).disk_controller, "VirtualAHCIController");
 }
 
 TEST(ConfigOption, HasTheDevicesEveryVmStartsWith) {

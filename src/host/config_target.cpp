@@ -1,0 +1,100 @@
+#include "host/config_target.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace virga::host {
+namespace {
+
+template <class Info>
+void list(const std::vector<std::string>& devices, model::List<Info>& infos) {
+  for (const std::string& device : devices) infos.emplace_back().name = device;
+}
+
+vim::VirtualMachineUsbInfoFamily family_of(const hypervisor::UsbInterface& interface) {
+  using Family = vim::VirtualMachineUsbInfoFamily;
+  switch (interface.device_class) {
+    case 0x01:
+      return Family::audio;
+    case 0x02:
+    case 0x0a:
+      return Family::communication;
+    case 0x03:
+      return interface.subclass == 1 ? Family::hid_bootable : Family::hid;
+    case 0x05:
+      return Family::physical;
+    case 0x06:
+      return Family::imaging;
+    case 0x07:
+      return Family::printer;
+    case 0x08:
+      return Family::storage;
+    case 0x0b:
+      return Family::smart_card;
+    case 0x0d:
+      return Family::security;
+    case 0x0e:
+      return Family::video;
+    case 0xe0:
+      return interface.subclass == 1 && interface.protocol == 1 ? Family::bluetooth
+                                                                : Family::wireless;
+    case 0xff:
+      return Family::vendor_specific;
+    default:
+      return Family::other;
+  }
+}
+
+vim::VirtualMachineUsbInfoSpeed speed_of(double mbps) {
+  using Speed = vim::VirtualMachineUsbInfoSpeed;
+  if (mbps <= 0) return Speed::unknownSpeed;
+  if (mbps < 12) return Speed::low;
+  if (mbps < 480) return Speed::full;
+  if (mbps < 5000) return Speed::high;
+  return mbps < 10'000 ? Speed::superSpeed : Speed::superSpeedPlus;
+}
+
+// "1/0/2"
+std::string physical_path(const hypervisor::UsbDevice& device) {
+  std::string path = std::to_string(device.bus);
+  for (const int port : device.ports) path += fmt::format("/{}", port - 1);
+  return path;
+}
+
+std::string description(const hypervisor::UsbDevice& device) {
+  if (device.name.empty()) return fmt::format("USB {:04x}:{:04x}", device.vendor, device.product);
+  return device.manufacturer.empty() ? device.name : device.manufacturer + " " + device.name;
+}
+
+vim::VirtualMachineUsbInfo describe(const hypervisor::UsbDevice& device) {
+  vim::VirtualMachineUsbInfo info;
+  info.name = usb_path_pattern(device);
+  info.description = description(device);
+  info.vendor = device.vendor;
+  info.product = device.product;
+  info.physicalPath = physical_path(device);
+  for (const auto& interface : device.interfaces) {
+    const std::string family = model::wire_name(family_of(interface));
+    if (std::ranges::find(info.family, family) == info.family.end()) info.family.push_back(family);
+  }
+  info.speed = {model::wire_name(speed_of(device.mbps))};
+  return info;
+}
+
+}  // namespace
+
+std::string usb_path_pattern(const hypervisor::UsbDevice& device) {
+  return "path:" + physical_path(device);
+}
+
+void list_host_devices(const hypervisor::HostDevices& devices, vim::ConfigTarget& target) {
+  list(devices.optical_drives, target.cdRom);
+  list(devices.floppy_drives, target.floppy);
+  list(devices.serial_ports, target.serial);
+  list(devices.parallel_ports, target.parallel);
+  list(devices.sound_cards, target.sound);
+  for (const auto& device : devices.usb) target.usb.push_back(describe(device));
+}
+
+}  // namespace virga::host

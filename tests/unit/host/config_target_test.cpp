@@ -1,0 +1,51 @@
+#include "host/config_target.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace virga::host {
+namespace {
+
+using testing::ElementsAre;
+
+TEST(ConfigTarget, ListsTheHostsDevices) {
+  hypervisor::HostDevices devices;
+  devices.optical_drives = {"/dev/sr0"};
+  devices.serial_ports = {"/dev/ttyS0", "/dev/ttyS1"};
+  devices.parallel_ports = {"/dev/parport0"};
+  vim::ConfigTarget target;
+  list_host_devices(devices, target);
+  ASSERT_EQ(target.cdRom.size(), 1u);
+  EXPECT_EQ(target.cdRom[0]->name, "/dev/sr0");
+  ASSERT_EQ(target.serial.size(), 2u);
+  EXPECT_EQ(target.serial[1]->name, "/dev/ttyS1");
+  EXPECT_EQ(target.parallel.size(), 1u);
+  EXPECT_TRUE(target.floppy.empty());
+}
+
+TEST(ConfigTarget, NamesUsbDevicesByTheirPlace) {
+  hypervisor::UsbDevice keyboard;
+  keyboard.bus = 2;
+  keyboard.ports = {1, 3};
+  keyboard.vendor = 0x046d;
+  keyboard.product = 0xc31c;
+  keyboard.manufacturer = "Logitech";
+  keyboard.name = "Keyboard K120";
+  keyboard.mbps = 1.5;
+  keyboard.interfaces = {{0x03, 0x01, 0x01}, {0x03, 0x00, 0x00}, {0x03, 0x00, 0x00}};
+  hypervisor::HostDevices devices;
+  devices.usb = {keyboard};
+  vim::ConfigTarget target;
+  list_host_devices(devices, target);
+  ASSERT_EQ(target.usb.size(), 1u);
+  const vim::VirtualMachineUsbInfo& info = *target.usb[0];
+  EXPECT_EQ(info.name, "path:2/0/2");
+  EXPECT_EQ(info.physicalPath, "2/0/2");
+  EXPECT_EQ(info.description, "Logitech Keyboard K120");
+  EXPECT_EQ(info.vendor, 0x046d);
+  EXPECT_THAT(info.family, ElementsAre("hid_bootable", "hid"));
+  EXPECT_THAT(info.speed, ElementsAre("low"));
+}
+
+}  // namespace
+}  // namespace virga::host

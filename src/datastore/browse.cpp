@@ -211,6 +211,14 @@ std::vector<Listing> list_tree(const Location& folder, const Search& search, std
   return listings;
 }
 
+std::vector<std::string> file_names(const Location& folder) {
+  std::vector<std::string> names;
+  const Fd fd = folder.datastore->open_folder(folder.path);
+  for (FolderItem& item : read_folder(fd, folder.display()))
+    if (S_ISREG(item.status.st_mode) && is_nameable(item.name)) names.push_back(std::move(item.name));
+  return names;
+}
+
 FileInfo describe(const Location& file, const Search& search) {
   const vmx::DatastorePath path(file.datastore->name(), file.path);
   file.datastore->status(path.path());

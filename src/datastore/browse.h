@@ -59,6 +59,9 @@ Listing list_folder(const Location& folder, const Search& search = {}, std::stop
 std::vector<Listing> list_tree(const Location& folder, const Search& search = {},
                                std::stop_token stop = {});
 
+// Only the names of the files in the folder, in their order.
+std::vector<std::string> file_names(const Location& folder);
+
 // The one file or folder; throws not_found.
 FileInfo describe(const Location& file, const Search& search = {});
 

@@ -144,8 +144,12 @@ struct stat Datastore::status(std::string_view path) const {
 }
 
 Location Location::sibling(std::string_view name) const {
+  return {datastore, join(parent().path, name)};
+}
+
+Location Location::parent() const {
   const std::size_t slash = path.rfind('/');
-  return {datastore, join(slash == std::string::npos ? "" : path.substr(0, slash), name)};
+  return {datastore, slash == std::string::npos ? "" : path.substr(0, slash)};
 }
 
 void check_stop(const std::stop_token& stop, const std::string& subject) {

@@ -78,7 +78,12 @@ struct Location {
   std::string path;
 
   std::string display() const { return datastore->display(path); }
+  // "[uuid] path": holds when the datastore is renamed, for what is written down.
+  std::string lasting_name() const {
+    return vmx::DatastorePath(datastore->uuid(), path).format();
+  }
   Location sibling(std::string_view name) const;
+  Location parent() const;  // the root's is the root
 };
 
 // What an operation does about a file that has the name it is to give.

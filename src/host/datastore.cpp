@@ -103,27 +103,27 @@ Async<void> Datastore::RefreshDatastoreStorageInfo(
   co_await refresh();
 }
 
-void Datastore::rename(const std::string& name, const std::string& user) {
+Async<void> Datastore::rename(std::string name, std::string user) {
   const std::string before = files_->name();
-  if (name == before) return;
+  if (name == before) co_return;
   check_name(host(), name);
-  for (const auto& [ref, vm] : host().virtual_machines) {
-    if (vm->config_file().datastore == files_) {
-      vim::ResourceInUse detail;
-      detail.type = "Datastore";
-      detail.name = before;
-      throw kernel::Fault(std::move(detail),
-                          fmt::format("{} lies on {}; its name stays while VMs do.",
-                                      vm->properties().name, before));
-    }
+  std::vector<std::shared_ptr<VirtualMachine>> vms;
+  for (const MoRef& ref : properties().vm) vms.push_back(host().virtual_machines.at(ref.value));
+  for (const auto& vm : vms) {
+    if (!vm->is_busy()) continue;
+    vim::ResourceInUse detail;
+    detail.type = "VirtualMachine";
+    detail.name = vm->properties().name;
+    throw kernel::Fault(std::move(detail), fmt::format("{} on {} is busy with a task.",
+                                                       vm->properties().name, before));
   }
-  auto renamed = std::make_shared<datastore::Datastore>(name, files_->root());
-  files_ = renamed;
+  files_ = std::make_shared<datastore::Datastore>(name, files_->root());
   record(host(), *files_);
   const auto me = std::static_pointer_cast<Datastore>(shared_from_this());
   host().datastores.erase(before);
   host().datastores[name] = me;
-  update([&](Properties& p) { fill(p, self(), *files_, files_->space(), 0); });
+  co_await refresh();
+  for (const auto& vm : vms) co_await vm->follow_renaming(files_);
   vim::DatastoreRenamedEvent event;
   event.oldName = before;
   event.newName = name;
@@ -131,8 +131,7 @@ void Datastore::rename(const std::string& name, const std::string& user) {
 }
 
 Async<void> Datastore::RenameDatastore(model::Call& call, const vim::RenameDatastoreRequestType& r) {
-  rename(r.newName, kernel::context(call).user());
-  co_return;
+  co_await rename(r.newName, kernel::context(call).user());
 }
 
 Async<MoRef> Datastore::Rename_Task(model::Call& call, const vim::RenameRequestType& r) {
@@ -141,7 +140,7 @@ Async<MoRef> Datastore::Rename_Task(model::Call& call, const vim::RenameRequestT
   co_return host().kernel.tasks.run(
       call, {"Rename_Task", "Datastore.rename", self(), properties().name},
       [this, name, user](kernel::TaskHandle&) -> Async<Any> {
-        rename(name, user);
+        co_await rename(name, user);
         co_return Any();
       });
 }

@@ -24,7 +24,7 @@ class Datastore final : public Entity<vim::Datastore> {
   Async<void> DestroyDatastore(model::Call&, const vim::DestroyDatastoreRequestType&) override;
 
  private:
-  void rename(const std::string& name, const std::string& user);
+  Async<void> rename(std::string name, std::string user);
 
   std::shared_ptr<const datastore::Datastore> files_;
 };

@@ -11,6 +11,7 @@
 #include "host/network.h"
 #include "host/resource_pool.h"
 #include "host/virtual_machine.h"
+#include "host/vm_config.h"
 #include "kernel/faults.h"
 #include "vmx/datastore_path.h"
 
@@ -25,6 +26,8 @@ void remove_reference(model::Array<MoRef>& list, const MoRef& ref) { std::erase(
 std::shared_ptr<Datastore> Host::datastore(const std::string& name) const {
   const auto found = datastores.find(name);
   if (found != datastores.end()) return found->second;
+  for (const auto& [other, datastore] : datastores)
+    if (datastore->files()->uuid() == name) return datastore;
   vim::InvalidDatastore detail;
   detail.name = name;
   throw kernel::Fault(std::move(detail), fmt::format("There is no datastore '{}'.", name));
@@ -46,6 +49,13 @@ datastore::Location Host::locate(const std::string& datastore_path) const {
     detail.datastorePath = datastore_path;
     throw kernel::Fault(std::move(detail), failure.what());
   }
+}
+
+Volumes Host::volumes() const {
+  Volumes volumes;
+  for (const auto& [name, datastore] : datastores)
+    volumes.names_by_id[datastore->files()->uuid()] = name;
+  return volumes;
 }
 
 std::shared_ptr<Network> Host::network(const std::string& port_group) const {

@@ -31,6 +31,7 @@ class HostSystem;
 class Network;
 class ResourcePool;
 class VirtualMachine;
+struct Volumes;
 
 // Who the host is; constant while the daemon runs.
 struct Identity {
@@ -67,10 +68,11 @@ struct Host {
   std::map<std::string, std::shared_ptr<Network>> networks;    // port groups
   std::map<std::string, std::shared_ptr<VirtualMachine>> virtual_machines;    // by moId
 
-  // "[datastore1] web/web.vmx" as a place on this host. Throws InvalidDatastorePath or
-  // InvalidDatastore naming it.
+  // "[datastore1] web/web.vmx" as a place on this host; the datastore's uuid does for its name.
+  // Throws InvalidDatastorePath or InvalidDatastore naming it.
   datastore::Location locate(const std::string& datastore_path) const;
-  // The datastore of that name or reference. Throws InvalidDatastore, ManagedObjectNotFound.
+  Volumes volumes() const;
+  // The datastore of that name, uuid or reference. Throws InvalidDatastore, ManagedObjectNotFound.
   std::shared_ptr<Datastore> datastore(const std::string& name) const;
   std::shared_ptr<Datastore> datastore(const MoRef& ref) const;
   // The network of a port group; nullptr when there is none.

@@ -1,8 +1,5 @@
 #include "host/virtual_machine.h"
 
-#include <fcntl.h>
-#include <fmt/chrono.h>
-
 #include <algorithm>
 
 #include "base/log.h"
@@ -13,6 +10,8 @@
 #include "host/datastore.h"
 #include "host/names.h"
 #include "host/network.h"
+#include "host/vm_log.h"
+#include "host/vm_storage.h"
 #include "model/clock.h"
 
 namespace virga::host {
@@ -68,6 +67,7 @@ Async<void> VirtualMachine::load() {
   }
   disks_ = co_await query_disks(config_);
   publish_config();
+  co_await refresh_storage();
 }
 
 void VirtualMachine::mark_invalid(const std::string& reason) {
@@ -85,7 +85,7 @@ void VirtualMachine::mark_invalid(const std::string& reason) {
 }
 
 ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_file) {
-  ConfigContext context{config_file};
+  ConfigContext context{config_file, host.volumes()};
   context.disk = [&host](const vmx::DatastorePath& path) { return look_up_disk(host, path); };
   context.datastore = [&host](const std::string& name) -> std::optional<MoRef> {
     const auto found = host.datastores.find(name);
@@ -160,7 +160,6 @@ void VirtualMachine::publish_config() {
   const auto summary = config_summary(config_, here);
   const auto capability =
       model::share(machine_capability(hardware_version(config_.hardware_version)));
-  auto layout = model::share(file_layout(config_, here));
   model::Array<MoRef> datastores = {host().datastore(here.config_file.datastore())->self()};
   for (const vmx::Disk& disk : config_.disks) {
     try {
@@ -179,7 +178,6 @@ void VirtualMachine::publish_config() {
     p.config = info;
     p.capability = capability;
     p.summary.edit().config = summary;
-    p.layoutEx = layout;
     p.datastore = datastores;
     p.network = networks;
     p.resourceConfig = model::share([&] {
@@ -201,6 +199,37 @@ void VirtualMachine::publish_config() {
   }
 }
 
+bool VirtualMachine::consists_of(const std::string& file) const {
+  const auto& layout = properties().layoutEx;
+  if (!layout) return false;
+  for (const auto& own : layout->file)
+    if (own->name == file) return true;
+  return false;
+}
+
+Async<void> VirtualMachine::refresh_storage() {
+  const ConfigContext here = context();
+  const VmFiles files = files_of(config_, here);
+  Datastores datastores;
+  for (const auto& [name, datastore] : host().datastores) datastores[name] = datastore->files();
+  const auto look = [files, datastores] { return survey(files, datastores); };
+  const FileSurvey found = co_await offload(host().kernel.workers, look);
+  StorageContext around{.datastore = here.datastore, .now = model::now()};
+  around.is_shared = [this](const std::string& file) {
+    const auto& vms = host().virtual_machines;
+    return file.ends_with(".vmdk") && std::any_of(vms.begin(), vms.end(), [&](const auto& entry) {
+             return entry.second.get() != this && entry.second->consists_of(file);
+           });
+  };
+  VmStorage storage = describe(found, around);
+  update([&](Properties& p) {
+    p.layout = model::share(std::move(storage.layout));
+    p.layoutEx = model::share(std::move(storage.layout_ex));
+    p.storage = model::share(std::move(storage.usage));
+    p.summary.edit().storage = model::share(std::move(storage.summary));
+  });
+}
+
 Async<void> VirtualMachine::save_config(vmx::MachineConfig config) {
   vmx::VmxFile next = file_;
   vmx::write(config, next);
@@ -217,14 +246,7 @@ Async<void> VirtualMachine::save_config(vmx::MachineConfig config) {
 }
 
 void VirtualMachine::log(const std::string& line) {
-  try {
-    const auto folder = vmx::DatastorePath::parse(config_file_.display()).sibling("vmware.log");
-    const Fd fd = config_file_.datastore->open(folder.path(), O_WRONLY | O_CREAT | O_APPEND);
-    write_all(fd.get(), fmt::format("{:%Y-%m-%dT%H:%M:%S}Z| vmx| I005: {}\n",
-                                    fmt::gmtime(std::time(nullptr)), line), folder.format());
-  } catch (const Error& failure) {
-    logger("vm")->warn("{}: {}", display_name(), failure.what());
-  }
+  append_log(config_file_, log_policy(config_), line);
 }
 
 // --- Tasks ------------------------------------------------------------------------------------
@@ -254,6 +276,7 @@ Async<Any> VirtualMachine::exclusively(std::shared_ptr<VirtualMachine> self, Wor
   } reset{self->current_task_};
   self->current_task_ = handle.task();
   Any result = co_await work(handle);
+  if (self->inventory().find(self->self())) co_await self->refresh_storage();
   co_return result;
 }
 
@@ -307,6 +330,7 @@ Async<void> VirtualMachine::RefreshStorageInfo(model::Call&,
                                                const vim::RefreshStorageInfoRequestType&) {
   disks_ = co_await query_disks(config_);
   publish_config();
+  co_await refresh_storage();
 }
 
 Async<MoRef> VirtualMachine::Rename_Task(model::Call& call, const vim::RenameRequestType& r) {
@@ -529,6 +553,14 @@ Async<void> VirtualMachine::change_live(const hypervisor::MachineSpec& spec, int
       co_await machine()->set_link(key, connected->second);
     co_return;
   }
+}
+
+Async<void> VirtualMachine::follow_renaming(
+    std::shared_ptr<const datastore::Datastore> renamed) {
+  if (config_file_.datastore->uuid() == renamed->uuid()) config_file_.datastore = renamed;
+  disks_ = co_await query_disks(config_);
+  publish_config();
+  co_await refresh_storage();
 }
 
 void VirtualMachine::set_quick_stats(const vim::VirtualMachineQuickStats& stats) {

@@ -46,6 +46,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> wait_for_end(std::chrono::steady_clock::duration timeout) {
     co_await run_ended_.wait(timeout);
   }
+  // Its datastore, or one that its disks lie on, is `renamed` now.
+  Async<void> follow_renaming(std::shared_ptr<const datastore::Datastore> renamed);
+  bool is_busy() const { return current_task_.has_value(); }
   void set_quick_stats(const vim::VirtualMachineQuickStats& stats);
   // Appends a line to the VM's vmware.log.
   void log(const std::string& line);
@@ -92,6 +95,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   ConfigContext context() const;
   Async<Disks> query_disks(vmx::MachineConfig config) const;
   void publish_config();
+  // Looks at the files anew and tells what they are and occupy.
+  Async<void> refresh_storage();
+  bool consists_of(const std::string& file) const;
   Async<void> save_config(vmx::MachineConfig config);
   Async<void> reconfigure(model::Ptr<vim::VirtualMachineConfigSpec> spec, std::string user,
                           kernel::TaskHandle& handle);
@@ -111,6 +117,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   void ask_about_space(const std::string& message);
   Async<void> suspend(kernel::TaskHandle& handle);
   Async<void> discard_suspended_state(std::string user);
+  Async<void> begin_log();
+  void note_swap_file(vmx::MachineConfig& config) const;
   std::shared_ptr<VmRun> make_run() const;
   void follow(std::shared_ptr<hypervisor::Machine> machine);
   void handle(const hypervisor::MachineEvent& event);

@@ -8,19 +8,22 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "datastore/browse.h"
 #include "datastore/files.h"
 #include "host/datastore.h"
 #include "host/names.h"
 #include "host/network.h"
 #include "host/resource_pool.h"
 #include "host/virtual_machine.h"
+#include "host/vm_log.h"
+#include "vmx/vmxf_file.h"
 
 namespace virga::host {
 namespace {
 
-constexpr const char* kVirtualMachines = "vm";        // moId → path of the .vmx
+constexpr const char* kVirtualMachines = "vm";        // moId → path of the .vmx, by uuid
 constexpr const char* kCounters = "counter";
-// "create [ds] x.vmx", "reconfigure [ds] x.vmx", "destroy [ds] x.vmx" → the disks concerned
+// "create [uuid] x.vmx", "reconfigure [uuid] x.vmx", "destroy [uuid] x.vmx" → the disks concerned
 constexpr const char* kUnfinished = "unfinished";
 
 // ESXi numbers its VMs 1, 2, 3, …; a number is never used again.
@@ -84,8 +87,14 @@ std::vector<datastore::Location> own_files(const datastore::Location& config_fil
   std::vector<datastore::Location> files;
   for (const std::string& name :
        {config.nvram, config.extended_config, config.suspend_state, stem + ".nvram", stem + ".vmsd",
-        stem + ".vmss", stem + ".vmx.lck", std::string("vmware.log"), std::string("serial0.log")}) {
+        stem + ".vmxf", stem + ".vmss", stem + ".vmx.lck", std::string(log_name), std::string("serial0.log")}) {
     if (!name.empty() && name.find('/') == std::string::npos) files.push_back(config_file.sibling(name));
+  }
+  if (!config_file.datastore->exists(config_file.parent().path)) return files;
+  for (const std::string& name : datastore::file_names(config_file.parent())) {
+    const bool is_swap = name.starts_with(stem + "-") && name.ends_with(".vswp");
+    if (log_number(name) || numbered(name, stem + "-", ".png") || is_swap)
+      files.push_back(config_file.sibling(name));
   }
   return files;
 }
@@ -155,17 +164,20 @@ void make_files(Draft& draft, const std::vector<std::pair<datastore::Location, d
       ++made;
     }
     write_file(draft.config_file.sibling(config_path.stem() + ".vmsd"), "");
+    write_file(draft.config_file.sibling(draft.config.extended_config),
+               vmx::make_vmxf(draft.config.instance_uuid, config_path.name()));
     write_file(draft.config_file, vmx::make_vmx(draft.config).serialise());
   } catch (...) {
     while (made > 0) datastore::delete_disk(disks[--made].first);
-    remove_if_there(draft.config_file.sibling(config_path.stem() + ".vmsd"));
+    for (const char* extension : {".vmsd", ".vmxf"})
+      remove_if_there(draft.config_file.sibling(config_path.stem() + extension));
     if (draft.made_folder) remove_if_there(folder);
     throw;
   }
 }
 
 void record(Host& host, const VirtualMachine& vm) {
-  host.kernel.database->put(kVirtualMachines, vm.self().value, vm.config_file().display());
+  host.kernel.database->put(kVirtualMachines, vm.self().value, vm.config_file().lasting_name());
 }
 
 vim::VmEventArgument argument_of(const VirtualMachine& vm) {
@@ -199,13 +211,14 @@ Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::s
       throw kernel::invalid_argument("config.instanceUuid", other->properties().name + " has it already");
   }
   vmx::generate_missing_macs(plan.config);
+  plan.config.extended_config = config_path.stem() + ".vmxf";
 
   std::vector<std::pair<datastore::Location, datastore::DiskSpec>> disks;
   for (const DiskToCreate& disk : plan.create) disks.emplace_back(host.locate(disk.path.format()), disk.spec);
   Draft draft{config_file, false, plan.create, plan.config};
-  const std::string journal = "create " + config_path.format();
+  const std::string journal = "create " + config_file.lasting_name();
   json::array planned;
-  for (const auto& [place, disk] : disks) planned.emplace_back(place.display());
+  for (const auto& [place, disk] : disks) planned.emplace_back(place.lasting_name());
   host.kernel.database->put(kUnfinished, journal, json::serialize(planned));
   std::exception_ptr failure;
   try {
@@ -217,7 +230,9 @@ Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::s
     host.kernel.database->erase(kUnfinished, journal);
     std::rethrow_exception(failure);
   }
-  auto vm = std::make_shared<VirtualMachine>(host, next_reference(host), config_file,
+  // Its datastore may have another name by now.
+  auto vm = std::make_shared<VirtualMachine>(host, next_reference(host),
+                                             host.locate(config_file.lasting_name()),
                                              vmx::make_vmx(plan.config));
   co_await vm->load();
   record(host, *vm);
@@ -281,8 +296,8 @@ DiskJournal::DiskJournal(Host& host, const datastore::Location& config_file,
     : host_(host) {
   if (disks.empty()) return;
   json::array noted;
-  for (const auto& disk : disks) noted.emplace_back(host.locate(disk.format()).display());
-  entry_ = "reconfigure " + config_file.display();
+  for (const auto& disk : disks) noted.emplace_back(host.locate(disk.format()).lasting_name());
+  entry_ = "reconfigure " + config_file.lasting_name();
   host_.kernel.database->put(kUnfinished, entry_, json::serialize(noted));
 }
 
@@ -327,7 +342,7 @@ void finish_unfinished(Host& host) {
       const json::value planned = json::parse(document);
       for (const auto& disk : planned.as_array())
         disks.push_back(host.locate(std::string(disk.as_string())));
-      const auto vm = vm_at(host, path);
+      const auto vm = vm_at(host, config_file.display());
       if (verb == "reconfigure") {
         finish_reconfiguration(host, vm.get(), disks);
       } else if (!vm) {
@@ -351,19 +366,18 @@ Async<void> restore_one(Host& host, MoRef ref, std::string path) {
                                           vmx::VmxFile::parse(text, config_file.display()));
     host.add_virtual_machine(vm);
     co_await vm->load();
+    record(host, *vm);
   } catch (const std::exception& failure) {
     reason = failure.what();
   }
   if (reason.empty()) co_return;
   if (!vm) {
-    const auto parsed = vmx::DatastorePath::parse(path);
-    const auto found = host.datastores.find(parsed.datastore());
-    if (found == host.datastores.end()) {
+    try {
+      vm = std::make_shared<VirtualMachine>(host, ref, host.locate(path), vmx::VmxFile{});
+    } catch (const kernel::Fault&) {
       logger("vm")->error("{} is left out: {}", path, reason);
       co_return;
     }
-    vm = std::make_shared<VirtualMachine>(
-        host, ref, datastore::Location{found->second->files(), parsed.path()}, vmx::VmxFile{});
     host.add_virtual_machine(vm);
   }
   vm->mark_invalid(reason);
@@ -449,8 +463,8 @@ Async<void> VirtualMachine::destroy(std::string user) {
   const auto me = shared_from_this();
   const auto disks = disks_of(host(), context(), config_);
   json::array planned;
-  for (const auto& disk : disks) planned.emplace_back(disk.display());
-  const std::string journal = "destroy " + config_file_.display();
+  for (const auto& disk : disks) planned.emplace_back(disk.lasting_name());
+  const std::string journal = "destroy " + config_file_.lasting_name();
   host().kernel.database->put(kUnfinished, journal, json::serialize(planned));
   unregister(user);
   const auto place = config_file_;

@@ -6,6 +6,9 @@
 #include "host/host_system.h"
 #include "host/network.h"
 #include "host/virtual_machine.h"
+#include "host/vm_config_words.h"
+#include "host/vm_log.h"
+#include "host/vm_swap.h"
 #include "hypervisor/qemu/qemu_hypervisor.h"
 #include "model/clock.h"
 
@@ -86,6 +89,8 @@ Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
   run_ = make_run();
   co_await run_->lock();
   handle.report(10);
+  co_await begin_log();
+  co_await run_->make_swap(swap_size(config_));
   disks_ = co_await query_disks(config_);
   const bool resuming = !config_.suspend_state.empty();
   hypervisor::MachineSpec spec = machine_spec(config_, context(), machine_id());
@@ -100,6 +105,7 @@ Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
   // From here on the guest runs, whatever else goes wrong.
   vmx::MachineConfig running = config_;
   running.clean_shutdown = false;
+  note_swap_file(running);
   running.suspend_state.clear();
   co_await save_config(std::move(running));
   if (resuming) {
@@ -133,8 +139,24 @@ Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::Machin
 
 // --- While it runs ----------------------------------------------------------------------------
 
+Async<void> VirtualMachine::begin_log() {
+  const datastore::Location place = config_file_;
+  const LogPolicy policy = log_policy(config_);
+  const auto rotate = [place, policy] { rotate_log(place, policy); };
+  co_await offload(host().kernel.workers, rotate);
+}
+
+void VirtualMachine::note_swap_file(vmx::MachineConfig& config) const {
+  const bool has_one = swap_size(config) > 0;
+  const ConfigContext here = context();
+  vmx::set_extra(config, swap_file_key,
+                 has_one ? volume_path(here.volumes, swap_file(config, here)) : "");
+}
+
 std::shared_ptr<VmRun> VirtualMachine::make_run() const {
-  return std::make_shared<VmRun>(host(), config_file_, machine_id(), properties().name);
+  const auto swap = host().locate(swap_file(config_, context()).format());
+  return std::make_shared<VmRun>(
+      host(), VmRun::Identity{machine_id(), properties().name, config_file_, swap});
 }
 
 void VirtualMachine::follow(std::shared_ptr<hypervisor::Machine> machine) {
@@ -224,6 +246,7 @@ Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
                                                properties().name, host().identity.name,
                                                hypervisor::describe(exit)), run->ended_by);
   }
+  if (!current_task_) co_await refresh_storage();
   run_ended_.notify();
 }
 

@@ -19,9 +19,19 @@ namespace virga::host {
 
 using model::MoRef;
 
+// The datastores of this host, by the uuid that names each for good.
+struct Volumes {
+  std::map<std::string, std::string> names_by_id;
+
+  // `volume`: X of "/vmfs/volumes/X/…", a uuid or a name. What is not known here stays as it is.
+  std::string name_of(const std::string& volume) const;
+  std::string id_of(const std::string& name) const;
+};
+
 // Where a VM is and what surrounds it.
 struct ConfigContext {
   vmx::DatastorePath config_file;  // the .vmx
+  Volumes volumes;
   // By absolute place; nullopt: the file is not there or cannot be read.
   std::function<std::optional<datastore::DiskInfo>(const vmx::DatastorePath&)> disk;
   // nullopt: no such datastore or port group on this host.
@@ -37,8 +47,12 @@ struct ConfigContext {
   std::uint64_t max_memory_mib = 0;
 };
 
-// The file a .vmx means by `file`: beside the .vmx, or absolute as "/vmfs/volumes/NAME/…" and
-// "[NAME] …" say. Throws Fault: InvalidDatastorePath for one that lies in no datastore.
+// The file that `referrer`, a .vmx or a disk's descriptor, means by `file`: beside itself, or
+// absolute as "/vmfs/volumes/X/…" and "[X] …" say, X being a datastore's uuid or name. Throws Fault:
+// InvalidDatastorePath for one that lies in no datastore.
+vmx::DatastorePath resolve_file(const Volumes& volumes, const vmx::DatastorePath& referrer,
+                                const std::string& file);
+// As the .vmx means it.
 vmx::DatastorePath resolve_file(const ConfigContext& context, const std::string& file);
 
 // --- To the API --------------------------------------------------------------------------------
@@ -53,10 +67,6 @@ vim::VirtualMachineConfigInfo config_info(const vmx::MachineConfig& config,
                                           bool powered_on);
 vim::VirtualMachineConfigSummary config_summary(const vmx::MachineConfig& config,
                                                 const ConfigContext& context);
-// The files the VM consists of, by the configuration; sizes and timestamp are for the host to fill
-// in.
-vim::VirtualMachineFileLayoutEx file_layout(const vmx::MachineConfig& config,
-                                            const ConfigContext& context);
 
 // --- From the API ------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 #include "host/hardware_version.h"
 #include "host/vm_config_devices.h"
 #include "host/vm_config_words.h"
+#include "host/vm_swap.h"
 
 namespace virga::host {
 namespace {
@@ -21,17 +22,12 @@ std::string guest_full_name_of(const vmx::MachineConfig& config) {
                                            : config.guest_os_alternate;
 }
 
-// FNV-1a: short, and the same on every host.
-std::uint64_t digest(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
-  return hash;
-}
-
 // Whatever a run leaves in the .vmx is no change of the configuration.
 std::string change_version(vmx::MachineConfig config) {
   config.clean_shutdown = true;
   config.suspend_state.clear();
+  config.location_uuid.clear();
+  vmx::set_extra(config, swap_file_key, "");
   return fmt::format("{:016x}", digest(vmx::make_vmx(config).serialise()));
 }
 

@@ -64,14 +64,20 @@ std::ptrdiff_t ordinal(const std::vector<Device>& devices, const Device& device)
 
 constexpr std::string_view kVolumes = "/vmfs/volumes/";
 
-vmx::DatastorePath in_volume(std::string_view file) {
+vmx::DatastorePath in_volume(const Volumes& volumes, std::string_view file) {
   file.remove_prefix(kVolumes.size());
   const auto slash = std::min(file.find('/'), file.size());
-  return {file.substr(0, slash), file.substr(std::min(slash + 1, file.size()))};
+  return {volumes.name_of(std::string(file.substr(0, slash))),
+          file.substr(std::min(slash + 1, file.size()))};
 }
 
-vmx::DatastorePath beside(const vmx::DatastorePath& config_file, std::string_view file) {
-  vmx::DatastorePath folder = config_file.parent();
+vmx::DatastorePath in_brackets(const Volumes& volumes, std::string_view file) {
+  const auto path = vmx::DatastorePath::parse(file);
+  return {volumes.name_of(path.datastore()), path.path()};
+}
+
+vmx::DatastorePath beside(const vmx::DatastorePath& referrer, std::string_view file) {
+  vmx::DatastorePath folder = referrer.parent();
   for (; file.starts_with("../"); file.remove_prefix(3)) {
     if (folder.is_root())
       throw error(ErrorKind::invalid_argument, std::string(file), "{} leaves its datastore", file);
@@ -239,18 +245,34 @@ std::string label(const vmx::Floppy& floppy) {
 
 // --- Files -------------------------------------------------------------------------------------
 
-vmx::DatastorePath resolve_file(const ConfigContext& context, const std::string& file) {
+std::string Volumes::name_of(const std::string& volume) const {
+  const auto known = names_by_id.find(volume);
+  return known == names_by_id.end() ? volume : known->second;
+}
+
+std::string Volumes::id_of(const std::string& name) const {
+  for (const auto& [id, known] : names_by_id)
+    if (known == name) return id;
+  return name;
+}
+
+vmx::DatastorePath resolve_file(const Volumes& volumes, const vmx::DatastorePath& referrer,
+                                const std::string& file) {
   try {
-    if (file.starts_with("[")) return vmx::DatastorePath::parse(file);
-    if (file.starts_with(kVolumes)) return in_volume(file);
-    if (!file.empty() && !file.starts_with("/")) return beside(context.config_file, file);
+    if (file.starts_with("[")) return in_brackets(volumes, file);
+    if (file.starts_with(kVolumes)) return in_volume(volumes, file);
+    if (!file.empty() && !file.starts_with("/")) return beside(referrer, file);
   } catch (const Error&) {
     // Named below as what it is to the user: a place that is none.
   }
   vim::InvalidDatastorePath detail;
   detail.datastorePath = file;
-  throw kernel::Fault(std::move(detail), fmt::format("{}: '{}' lies in no datastore.",
-                                                     context.config_file.format(), file));
+  throw kernel::Fault(std::move(detail),
+                      fmt::format("{}: '{}' lies in no datastore.", referrer.format(), file));
+}
+
+vmx::DatastorePath resolve_file(const ConfigContext& context, const std::string& file) {
+  return resolve_file(context.volumes, context.config_file, file);
 }
 
 std::optional<vmx::DatastorePath> find_file(const ConfigContext& context, const std::string& file) {
@@ -261,9 +283,13 @@ std::optional<vmx::DatastorePath> find_file(const ConfigContext& context, const 
   }
 }
 
+std::string volume_path(const Volumes& volumes, const vmx::DatastorePath& path) {
+  return fmt::format("{}{}/{}", kVolumes, volumes.id_of(path.datastore()), path.path());
+}
+
 std::string file_reference(const ConfigContext& context, const vmx::DatastorePath& path) {
   if (path.parent() == context.config_file.parent()) return path.name();
-  return fmt::format("{}{}/{}", kVolumes, path.datastore(), path.path());
+  return volume_path(context.volumes, path);
 }
 
 vmx::DatastorePath nvram_file(const vmx::MachineConfig& config, const ConfigContext& context) {
@@ -279,6 +305,12 @@ kernel::Fault unsupported_version(int hardware_version, const ConfigContext& con
                        fmt::format("Hardware version {} is newer than {}, the newest that {} runs.",
                                    format_hardware_version(hardware_version), context.host_version,
                                    context.host_name));
+}
+
+std::uint64_t digest(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
+  return hash;
 }
 
 }  // namespace virga::host

@@ -1,6 +1,7 @@
 // Internal to vm_config: the numbers and words the API has for what a .vmx says.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 namespace virga::host {
 
 struct ConfigContext;
+struct Volumes;
 
 // Device keys. Where a device is one of several, the first one's.
 namespace keys {
@@ -73,13 +75,18 @@ std::string label(const vmx::Floppy& floppy);
 
 // As resolve_file(); nullopt for a file that lies in no datastore.
 std::optional<vmx::DatastorePath> find_file(const ConfigContext& context, const std::string& file);
-// The words by which a .vmx means the file: its name when it lies beside, else /vmfs/volumes/….
+// "/vmfs/volumes/UUID/…", which holds whatever the datastore is called.
+std::string volume_path(const Volumes& volumes, const vmx::DatastorePath& path);
+// The words by which a .vmx means the file: its name when it lies beside, else its volume_path().
 std::string file_reference(const ConfigContext& context, const vmx::DatastorePath& path);
 // The variables of its EFI firmware.
 vmx::DatastorePath nvram_file(const vmx::MachineConfig& config, const ConfigContext& context);
 
 // VirtualHardwareVersionNotSupported: newer than what the host runs.
 kernel::Fault unsupported_version(int hardware_version, const ConfigContext& context);
+
+// Short, and the same on every host (FNV-1a).
+std::uint64_t digest(std::string_view text);
 
 // The .vmx key that orders the disks among themselves: "scsi0:1,sata0:0".
 constexpr std::string_view disk_boot_order_key = "bios.hddOrder";

@@ -1,16 +1,12 @@
 #include "host/vm_run.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
+#include "datastore/files.h"
 #include "host/network.h"
 
 namespace virga::host {
-
-VmRun::VmRun(Host& host, datastore::Location config_file, std::string machine_id, std::string name)
-    : host_(host),
-      config_file_(std::move(config_file)),
-      machine_id_(std::move(machine_id)),
-      name_(std::move(name)) {}
 
 namespace {
 
@@ -22,7 +18,7 @@ void remove_free_lock(const datastore::Location& config_file, const datastore::L
 }  // namespace
 
 Async<void> VmRun::lock() {
-  const datastore::Location place = config_file_;
+  const datastore::Location place = identity_.config_file;
   const auto owner = datastore::LockOwner::self(host_.identity.uuid, host_.identity.name);
   const auto acquire = [place, owner] {
     return std::make_shared<datastore::VmLock>(datastore::VmLock::acquire(place, owner));
@@ -32,8 +28,20 @@ Async<void> VmRun::lock() {
 
 Fd VmRun::share_lock() const {
   Fd shared(::fcntl(lock_->fd(), F_DUPFD_CLOEXEC, 0));
-  if (!shared) throw system_error(config_file_.display(), "cannot keep the lock of");
+  if (!shared) throw system_error(identity_.config_file.display(), "cannot keep the lock of");
   return shared;
+}
+
+// Sparse: it holds the name and the length of what may be written, and no space.
+Async<void> VmRun::make_swap(std::uint64_t size) {
+  if (size == 0) co_return;
+  const datastore::Location place = identity_.swap_file;
+  const auto make = [place, size] {
+    const Fd fd = place.datastore->open(place.path, O_RDWR | O_CREAT | O_TRUNC);
+    if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
+      throw system_error(place.display(), "cannot make");
+  };
+  co_await offload(host_.kernel.workers, make);
 }
 
 Async<Fd> VmRun::attach(hypervisor::Nic& nic, std::string network) {
@@ -41,7 +49,7 @@ Async<Fd> VmRun::attach(hypervisor::Nic& nic, std::string network) {
     nic.link_up = false;
     co_return Fd();
   }
-  switching::PortRequest request{machine_id_, name_, nic.key, nic.mac, network};
+  switching::PortRequest request{identity_.machine_id, identity_.name, nic.key, nic.mac, network};
   switching::Tap tap = co_await host_.switching->attach(std::move(request));
   if (tap.fd) nic.tap = tap.port;
   co_return std::move(tap.fd);
@@ -53,15 +61,16 @@ Async<void> VmRun::detach(hypervisor::Nic nic) {
 
 Async<void> VmRun::end() {
   machine_.reset();
-  const datastore::Location place = config_file_;
+  const datastore::Location place = identity_.config_file, swap = identity_.swap_file;
   const auto owner = datastore::LockOwner::self(host_.identity.uuid, host_.identity.name);
   const auto ours = std::exchange(lock_, nullptr);
-  const auto release = [place, owner, ours] {
+  const auto release = [place, swap, owner, ours] {
+    if (swap.datastore->exists(swap.path)) datastore::remove(swap);
     ours ? ours->release() : remove_free_lock(place, owner);
   };
   co_await offload(host_.kernel.workers, release);
   for (const switching::Port& port : host_.switching->ports()) {
-    if (port.vm == machine_id_) co_await host_.switching->detach(port.id);
+    if (port.vm == identity_.machine_id) co_await host_.switching->detach(port.id);
   }
 }
 

@@ -1,6 +1,6 @@
 // One run of a VM, from its power on to the end of its guest, and what exists only meanwhile: the
-// lock on its folder, its guest's ports on the networks, the machine. A VM that is off has none.
-// Kernel executor only.
+// lock on its folder, its swap file, its guest's ports on the networks, the machine. A VM that is
+// off has none. Kernel executor only.
 #pragma once
 
 #include <memory>
@@ -14,13 +14,21 @@ namespace virga::host {
 
 class VmRun {
  public:
-  // `machine_id`: what names the VM's machine to the hypervisor. `name`: what people call the VM.
-  VmRun(Host& host, datastore::Location config_file, std::string machine_id, std::string name);
+  struct Identity {
+    std::string machine_id;  // what names the VM's machine to the hypervisor
+    std::string name;        // what people call the VM
+    datastore::Location config_file;
+    datastore::Location swap_file;
+  };
+  VmRun(Host& host, Identity identity) : host_(host), identity_(std::move(identity)) {}
 
   // Takes the VM's lock. Throws ErrorKind::busy naming the host that has it.
   Async<void> lock();
   // The lock once more, for the guest to hold: it then lasts as long as the guest.
   Fd share_lock() const;
+
+  // Makes the swap file, of that many bytes; 0: the run needs none.
+  Async<void> make_swap(std::uint64_t size);
 
   // Connects the NIC to the network, and names its tap in it. Without such a network the card is
   // there and its link is down.
@@ -38,8 +46,7 @@ class VmRun {
 
  private:
   Host& host_;
-  const datastore::Location config_file_;
-  const std::string machine_id_, name_;
+  const Identity identity_;
   std::shared_ptr<datastore::VmLock> lock_;  // none: a former daemon took it, the guest holds it
   std::shared_ptr<hypervisor::Machine> machine_;
 };

@@ -232,6 +232,7 @@ struct MachineConfig {
   std::string display_name;
   std::string bios_uuid;           // canonical form, lower case; empty when the file has none
   std::string instance_uuid;       // vc.uuid, canonical form
+  std::string location_uuid;       // uuid.location: of the place where it was last powered on
   std::string guest_os;            // short name: "debian11-64"
   std::string guest_os_alternate;  // guestOSAltName
   std::string annotation;

@@ -274,6 +274,7 @@ void read_identity(const Section& machine, MachineConfig& config) {
   config.display_name = machine.text("displayName");
   config.bios_uuid = machine.uuid("uuid.bios");
   config.instance_uuid = machine.uuid("vc.uuid");
+  config.location_uuid = machine.uuid("uuid.location");
   config.guest_os = machine.text("guestOS");
   config.guest_os_alternate = machine.text("guestOSAltName");
   config.annotation = machine.text("annotation");

@@ -91,6 +91,7 @@ void Rendering::identity(const MachineConfig& config) {
   put_text("annotation", config.annotation);
   if (!config.bios_uuid.empty()) put("uuid.bios", vmx_uuid(config.bios_uuid));
   if (!config.instance_uuid.empty()) put("vc.uuid", vmx_uuid(config.instance_uuid));
+  if (!config.location_uuid.empty()) put("uuid.location", vmx_uuid(config.location_uuid));
 }
 
 void Rendering::processors_and_memory(const MachineConfig& config) {

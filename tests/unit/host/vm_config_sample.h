@@ -49,6 +49,7 @@ class Surroundings {
     context.absolute = [](const vmx::DatastorePath& path) {
       return "/volumes/" + path.datastore() + "/" + path.path();
     };
+    context.volumes.names_by_id = {{"5f3a2b1c-00000001", "ds1"}, {"5f3a2b1c-00000002", "ds2"}};
     context.max_vcpus = 32;
     context.max_memory_mib = 65'536;
   }

@@ -52,7 +52,7 @@ TEST_F(VmCreation, OfAWholeVm) {
   EXPECT_EQ(plan.config.disks[1].slot.key(), "scsi0:1");
   EXPECT_EQ(plan.config.disks[1].file, "web_1.vmdk");
   EXPECT_EQ(plan.config.cdroms[0].slot.key(), "sata0:0");
-  EXPECT_EQ(plan.config.cdroms[0].file, "/vmfs/volumes/ds2/iso/debian.iso");
+  EXPECT_EQ(plan.config.cdroms[0].file, "/vmfs/volumes/5f3a2b1c-00000002/iso/debian.iso");
   EXPECT_TRUE(plan.config.cdroms[0].start_connected);
   EXPECT_EQ(plan.config.network_adapters[1].model, vmx::AdapterModel::e1000e);
   EXPECT_EQ(plan.config.network_adapters[1].network, "Lab");
@@ -112,7 +112,7 @@ TEST_F(VmCreation, NeedsPrivilegesForDisksOnlyBesideItsOwn) {
   const ConfigPlan plan = create(spec);
   EXPECT_THAT(plan.privileges, testing::Contains("VirtualMachine.Config.AddExistingDisk"));
   EXPECT_THAT(plan.privileges, testing::Not(testing::Contains("VirtualMachine.Config.Annotation")));
-  EXPECT_EQ(plan.config.disks[0].file, "/vmfs/volumes/ds2/old.vmdk");
+  EXPECT_EQ(plan.config.disks[0].file, "/vmfs/volumes/5f3a2b1c-00000002/old.vmdk");
 }
 
 struct Name {
@@ -145,7 +145,7 @@ TEST_F(VmCreation, DisksAreNamedAroundWhatIsThere) {
   EXPECT_EQ(plan.create[0].path.format(), "[ds1] web/web_2.vmdk");
   EXPECT_EQ(plan.create[1].path.format(), "[ds2] web/web.vmdk");
   EXPECT_EQ(plan.create[2].path.format(), "[ds2] data/big.vmdk");
-  EXPECT_EQ(plan.config.disks[1].file, "/vmfs/volumes/ds2/web/web.vmdk");
+  EXPECT_EQ(plan.config.disks[1].file, "/vmfs/volumes/5f3a2b1c-00000002/web/web.vmdk");
 }
 
 TEST_F(VmCreation, DisksAreThinThickOrZeroed) {
@@ -1065,7 +1065,7 @@ TEST_F(VmChange, AMediumIsChangedWhileTheVmRuns) {
     it.connectable.edit().connected = true;
   });
   const ConfigPlan plan = change_vm(spec, true);
-  EXPECT_EQ(plan.config.cdroms[0].file, "/vmfs/volumes/ds1/other.iso");
+  EXPECT_EQ(plan.config.cdroms[0].file, "/vmfs/volumes/5f3a2b1c-00000001/other.iso");
   EXPECT_THAT(plan.edited, ElementsAre(3002));
   EXPECT_TRUE(plan.connections.connected.at(3002));
   EXPECT_THAT(plan.privileges, ElementsAre("VirtualMachine.Interact.SetCDMedia",

@@ -191,11 +191,14 @@ def test_nothing_is_left_of_a_destroyed_vm(client, vm):
 
 
 @pytest.fixture
-def other_store(client, tmp_path):
+def other_store(client, host, tmp_path):
     system = client.host_system.configManager.datastoreSystem
     store = system.CreateLocalDatastore("other", str(tmp_path))
     yield store
-    system.RemoveDatastore(store)
+    cleaner = Client(host)    # the test restarts the host
+    cleaner.host_system.configManager.datastoreSystem.RemoveDatastore(
+        vim.Datastore(store._moId, cleaner.instance._stub))
+    cleaner.logout()
 
 
 def test_references_hold_when_a_datastore_is_renamed(client, host, vm, other_store, make_vm):

@@ -82,7 +82,7 @@ inline vmx::MachineConfig sample_config() {
   config.disks = {{.slot = {vmx::Bus::scsi, 0, 0}, .file = "web.vmdk"}};
   config.cdroms = {{.slot = {vmx::Bus::ide, 1, 0},
                     .backing = vmx::CdRomBacking::image,
-                    .file = "/vmfs/volumes/ds2/iso/debian.iso",
+                    .file = "/vmfs/volumes/5f3a2b1c-00000002/iso/debian.iso",
                     .start_connected = true}};
   config.network_adapters = {{.number = 0, .network = "VM Network", .mac = "00:0c:29:a1:b2:c3"}};
   config.serial_ports = {{.number = 0, .backing = vmx::SerialBacking::pipe, .target = "console"}};

@@ -27,7 +27,8 @@ vim::DatastoreCapability capability() {
 vim::DatastoreHostMount mount(const datastore::Datastore& files) {
   vim::DatastoreHostMount mount;
   mount.key = names::host_system;
-  mount.mountInfo.path = files.root().string();
+  // As the .vmx files name it; where it really is, info.path tells.
+  mount.mountInfo.path = "/vmfs/volumes/" + files.uuid();
   mount.mountInfo.accessMode = files.read_only() ? "readOnly" : "readWrite";
   mount.mountInfo.mounted = true;
   mount.mountInfo.accessible = true;

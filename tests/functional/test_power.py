@@ -57,10 +57,12 @@ def test_guests_run_as_an_unprivileged_user_in_a_sandbox(client, make_vm, qemu_o
     assert status["Seccomp"] == "2"
 
 
-def test_the_vm_keeps_a_log_of_its_story(client, guest):
-    text = client.http("GET", "shared/vmware.log").text
-    assert f"Created by {client.host.user}" in text
-    assert "Powering on shared with 1 vCPU" in text
+def test_the_vm_keeps_a_log_of_its_story(client, make_vm):
+    vm = make_vm("diarist", bare=True)
+    assert f"Created by {client.host.user}" in client.http("GET", "diarist/vmware.log").text
+    client.wait(vm.PowerOnVM_Task())
+    assert "Powering on diarist with 1 vCPU" in client.http("GET", "diarist/vmware.log").text
+    assert f"Created by {client.host.user}" in client.http("GET", "diarist/vmware-1.log").text
 
 
 def test_a_power_on_that_cannot_be_leaves_the_machine_off(client, make_vm):

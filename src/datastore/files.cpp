@@ -161,6 +161,14 @@ void remove(const Location& location) {
   draft.finish();
 }
 
+void remove_if_present(const Location& location) {
+  try {
+    remove(location);
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::not_found) throw;
+  }
+}
+
 // --- Upload ------------------------------------------------------------------------------------
 
 struct Upload::State {

@@ -32,6 +32,8 @@ void move(const Location& from, const Location& to, IfExists if_exists = IfExist
 // A file, or a folder with all it contains: gone at once under its name, then freed. Throws
 // not_found when there is nothing, and access_denied for a datastore's root.
 void remove(const Location& location);
+// The same, where that there is nothing is as well.
+void remove_if_present(const Location& location);
 
 // A file being received. Nobody sees it before commit(); without commit() it never was.
 class Upload {

@@ -14,10 +14,6 @@ namespace {
 
 constexpr std::size_t max_text = 4096;
 
-Location lock_file(const Location& config) {
-  return {config.datastore, config.path + ".lck"};
-}
-
 std::string to_text(const LockOwner& owner) {
   return json::serialize(json::object{{"host_uuid", owner.host_uuid},
                                       {"host_name", owner.host_name},
@@ -66,6 +62,10 @@ bool is_still_there(const Location& file, int fd) {
 
 }  // namespace
 
+Location lock_file(const Location& config) {
+  return {config.datastore, config.path + ".lck"};
+}
+
 LockOwner LockOwner::self(std::string host_uuid, std::string host_name) {
   std::string boot_id = read_file("/proc/sys/kernel/random/boot_id", 64);
   boot_id.erase(boot_id.find_last_not_of('\n') + 1);
@@ -81,8 +81,14 @@ VmLock VmLock::acquire(const Location& config, const LockOwner& owner) {
     if (!try_lock(fd.get(), whole_file, LockMode::exclusive))
       throw held_by(read_owner(fd.get()), config);
     if (!is_still_there(file, fd.get())) continue;
-    write_owner(fd.get(), owner, file.display());
-    return VmLock(file, std::move(fd));
+    VmLock lock(file, std::move(fd));
+    try {
+      write_owner(lock.fd(), owner, file.display());
+    } catch (...) {
+      lock.release();
+      throw;
+    }
+    return lock;
   }
 }
 

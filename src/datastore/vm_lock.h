@@ -49,6 +49,9 @@ class VmLock {
   Fd fd_;
 };
 
+// NAME.vmx.lck. That it is there says nothing of who holds the lock.
+Location lock_file(const Location& config);
+
 // Who holds the VM's lock now, without disturbing it; nullopt when nobody does, whatever file an
 // earlier owner left. How a restarted daemon finds that a guest of its own host still runs.
 std::optional<LockOwner> lock_owner(const Location& config);

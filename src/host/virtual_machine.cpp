@@ -37,6 +37,7 @@ VirtualMachine::VirtualMachine(Host& host, MoRef self, datastore::Location confi
       }()),
       config_file_(std::move(config_file)),
       file_(std::move(file)),
+      memory_(host, this->self().value, config_file_),
       run_ended_(host.kernel.executor) {
   update([&](Properties& p) {
     p.summary.edit().vm = this->self();

@@ -6,6 +6,7 @@
 
 #include "host/entity.h"
 #include "host/vm_config.h"
+#include "host/vm_memory.h"
 #include "host/vm_run.h"
 #include "kernel/task.h"
 #include "vmx/vmx_file.h"
@@ -25,9 +26,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> adopt(std::shared_ptr<hypervisor::Machine> machine);
   // No guest of it runs: a suspended VM or one that is off.
   void settle_without_guest();
-  // The same after a restart of the daemon, which may have been killed just when a suspended guest's
-  // memory was complete.
-  Async<void> recover_suspend();
+  // The same after a restart of the daemon, which may have been killed while a guest's memory was
+  // saved, gone on from, or discarded.
+  Async<void> recover_without_guest();
 
   // What names the VM's machine to the hypervisor: its instance UUID.
   const std::string& machine_id() const { return config_.instance_uuid; }
@@ -112,6 +113,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // virtual_machine_power.cpp
   Async<void> power_on(std::string user, kernel::TaskHandle& handle);
   Async<void> start_machine(kernel::TaskHandle& handle);
+  Async<void> let_run(std::shared_ptr<hypervisor::Machine> machine);
+  Async<void> finish_power_on(std::shared_ptr<hypervisor::Machine> machine);
   Async<hypervisor::StartOptions> prepare_start(hypervisor::MachineSpec& spec);
   // Asks the user what to do about a full disk; AnswerVM goes on.
   void ask_about_space(const std::string& message);
@@ -123,6 +126,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   void follow(std::shared_ptr<hypervisor::Machine> machine);
   void handle(const hypervisor::MachineEvent& event);
   Async<void> finish_run(hypervisor::Exit exit);
+  Async<void> save_end(vmx::MachineConfig config);
   void set_power_state(vim::VirtualMachinePowerState state);
   void set_guest(const hypervisor::GuestInfo& info);
   Async<void> watch_guest();
@@ -142,6 +146,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Disks disks_;
   DeviceState device_state_;
   std::optional<MoRef> current_task_;
+  VmMemory memory_;
   std::shared_ptr<VmRun> run_;
   Signal run_ended_;
 };

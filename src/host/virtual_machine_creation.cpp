@@ -99,18 +99,14 @@ std::vector<datastore::Location> own_files(const datastore::Location& config_fil
   return files;
 }
 
-void remove_if_there(const datastore::Location& place) {
-  if (place.datastore->exists(place.path)) datastore::remove(place);
-}
-
 // Removes what a VM consists of. May be called again after it was interrupted.
 void delete_files(const datastore::Location& config_file, const vmx::MachineConfig& config,
                   const std::vector<datastore::Location>& disks) {
   for (const auto& disk : disks) {
     if (disk.datastore->exists(disk.path)) datastore::delete_disk(disk);
   }
-  for (const auto& file : own_files(config_file, config)) remove_if_there(file);
-  remove_if_there(config_file);
+  for (const auto& file : own_files(config_file, config)) datastore::remove_if_present(file);
+  datastore::remove_if_present(config_file);
   const auto folder = vmx::DatastorePath::parse(config_file.display()).parent();
   if (folder.is_root()) return;
   const datastore::Location place{config_file.datastore, folder.path()};
@@ -170,8 +166,8 @@ void make_files(Draft& draft, const std::vector<std::pair<datastore::Location, d
   } catch (...) {
     while (made > 0) datastore::delete_disk(disks[--made].first);
     for (const char* extension : {".vmsd", ".vmxf"})
-      remove_if_there(draft.config_file.sibling(config_path.stem() + extension));
-    if (draft.made_folder) remove_if_there(folder);
+      datastore::remove_if_present(draft.config_file.sibling(config_path.stem() + extension));
+    if (draft.made_folder) datastore::remove_if_present(folder);
     throw;
   }
 }
@@ -389,6 +385,22 @@ std::shared_ptr<VirtualMachine> vm_of(Host& host, const hypervisor::Machine& mac
   return nullptr;
 }
 
+// A guest of no VM that could be read is ended, unless it may be that of one that could not.
+Async<void> end_stray(const Host& host, std::shared_ptr<hypervisor::Machine> machine) {
+  using State = vim::VirtualMachineConnectionState;
+  if (machine->state() == hypervisor::MachineState::exited) co_return;
+  const auto known = host.kernel.database->all(kVirtualMachines);
+  const auto& vms = host.virtual_machines;
+  const bool all_read = vms.size() == known.size() &&
+                        std::none_of(vms.begin(), vms.end(), [](const auto& vm) {
+                          return vm.second->properties().runtime->connectionState != State::connected;
+                        });
+  logger("vm")->error("a guest runs that no VM of the inventory owns: {} ({}); it is {}",
+                      machine->spec().name, machine->id(),
+                      all_read ? "ended" : "left alone, for not every VM could be read");
+  if (all_read) co_await machine->power_off();
+}
+
 }  // namespace
 
 Async<void> restore_virtual_machines(Host& host) {
@@ -403,20 +415,28 @@ Async<void> restore_virtual_machines(Host& host) {
   finish_unfinished(host);
 
   auto machines = co_await host.hypervisor->adopt();
-  std::set<std::string> adopted;
+  std::map<std::string, std::shared_ptr<hypervisor::Machine>> guests;
   for (auto& machine : machines) {
-    const auto vm = vm_of(host, *machine);
-    if (vm) {
-      adopted.insert(vm->self().value);
-      co_await vm->adopt(std::move(machine));
-    } else if (machine->state() != hypervisor::MachineState::exited) {
-      logger("vm")->error("a guest runs that no VM of the inventory owns: {} ({}); it is ended",
-                          machine->spec().name, machine->id());
-      co_await machine->power_off();
-    }
+    if (const auto vm = vm_of(host, *machine))
+      guests[vm->self().value] = std::move(machine);
+    else
+      co_await end_stray(host, std::move(machine));
   }
-  for (const auto& [ref, vm] : std::map(host.virtual_machines))
-    if (!adopted.contains(ref)) co_await vm->recover_suspend();
+  for (const auto& [ref, vm] : std::map(host.virtual_machines)) {
+    auto guest = guests.extract(ref);
+    std::exception_ptr failure;
+    try {
+      if (guest)
+        co_await vm->adopt(std::move(guest.mapped()));
+      else
+        co_await vm->recover_without_guest();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    if (!failure) continue;
+    const auto fault = kernel::from_exception(failure, "taking up " + vm->properties().name);
+    logger("vm")->error("{}: {}", vm->properties().name, fault.message());
+  }
 }
 
 bool VirtualMachine::has_disk(const datastore::Location& disk) const {

@@ -20,12 +20,6 @@ constexpr auto kGuestInterval = std::chrono::seconds(5);
 // Until it has an address, which is what everybody waits for.
 constexpr auto kGuestFirstInterval = std::chrono::milliseconds(500);
 
-constexpr const char* kSuspending = "suspending";    // moId: its memory is being written
-
-std::string suspend_file(const datastore::Location& config_file) {
-  return vmx::DatastorePath::parse(config_file.display()).stem() + ".vmss";
-}
-
 std::string absolute(const datastore::Location& place) {
   return (place.datastore->root() / place.path).string();
 }
@@ -68,8 +62,8 @@ Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handl
     failure = std::current_exception();
   }
   if (failure) {
-    const auto run = std::exchange(run_, nullptr);
-    co_await despite_failure(properties().name, run->end());
+    if (const auto run = std::exchange(run_, nullptr))
+      co_await despite_failure(properties().name, run->end());
     const auto fault = kernel::from_exception(failure, "Powering on " + properties().name);
     log("Power on failed: " + fault.message());
     vim::VmFailedToPowerOnEvent event;
@@ -101,20 +95,30 @@ Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
                   spec.vcpus, spec.memory_mib, host().capabilities.backend,
                   host().capabilities.accelerator));
   auto machine = co_await host().hypervisor->start(std::move(spec), std::move(options));
-  follow(std::move(machine));
-  // From here on the guest runs, whatever else goes wrong.
-  vmx::MachineConfig running = config_;
-  running.clean_shutdown = false;
-  note_swap_file(running);
-  running.suspend_state.clear();
-  co_await save_config(std::move(running));
-  if (resuming) {
-    const auto state = config_file_.sibling(suspend_file(config_file_));
-    const auto forget_state = [state] {
-      if (state.datastore->exists(state.path)) datastore::remove(state);
-    };
-    co_await offload(host().kernel.workers, forget_state);
+  co_await let_run(std::move(machine));
+}
+
+// A saved memory is worth nothing as soon as the guest runs: the .vmx stops naming it before.
+Async<void> VirtualMachine::let_run(std::shared_ptr<hypervisor::Machine> machine) {
+  std::exception_ptr failure;
+  try {
+    if (!config_.suspend_state.empty()) memory_.spend(config_.suspend_state);
+    vmx::MachineConfig running = config_;
+    running.clean_shutdown = false;
+    running.suspend_state.clear();
+    note_swap_file(running);
+    co_await save_config(std::move(running));
+    follow(machine);
+    co_await machine->resume();
+  } catch (...) {
+    failure = std::current_exception();
   }
+  if (failure) {
+    co_await machine->power_off();
+    while (powered_on()) co_await run_ended_.wait();
+  }
+  co_await memory_.remove_spent(config_.suspend_state);
+  if (failure) std::rethrow_exception(failure);
 }
 
 Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::MachineSpec& spec) {
@@ -205,6 +209,26 @@ void VirtualMachine::handle(const hypervisor::MachineEvent& event) {
   }
 }
 
+namespace {
+
+// Whether a guest that ended so was not torn out of its work.
+bool is_clean(hypervisor::Exit::Cause cause) {
+  switch (cause) {
+    case hypervisor::Exit::Cause::powered_off:
+    case hypervisor::Exit::Cause::guest_shut_down:
+    case hypervisor::Exit::Cause::saved:
+    case hypervisor::Exit::Cause::interrupted_start:
+      return true;
+    case hypervisor::Exit::Cause::killed:
+    case hypervisor::Exit::Cause::failed:
+    case hypervisor::Exit::Cause::unknown:
+      break;
+  }
+  return false;
+}
+
+}  // namespace
+
 void VirtualMachine::set_power_state(vim::VirtualMachinePowerState state) {
   update([&](Properties& p) {
     p.runtime.edit().powerState = state;
@@ -225,15 +249,15 @@ void VirtualMachine::set_power_state(vim::VirtualMachinePowerState state) {
 Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
   const auto me = shared_from_this();
   const auto run = run_ ? std::exchange(run_, nullptr) : make_run();
-  const bool suspended = exit.cause == hypervisor::Exit::Cause::saved;
-  log(suspended ? "Suspended" : "Powered off: " + hypervisor::describe(exit));
   vmx::MachineConfig ended = config_;
-  ended.clean_shutdown = exit.cause != hypervisor::Exit::Cause::killed &&
-                         exit.cause != hypervisor::Exit::Cause::failed;
-  ended.suspend_state = suspended ? suspend_file(config_file_) : "";
-  co_await despite_failure(properties().name, save_config(std::move(ended)));
+  ended.clean_shutdown = is_clean(exit.cause);
+  if (exit.cause == hypervisor::Exit::Cause::saved) ended.suspend_state = memory_.file();
+  // The .vmx names one as well when the guest has not got to go on from it.
+  const bool suspended = !ended.suspend_state.empty();
+  log(suspended ? "Suspended" : "Powered off: " + hypervisor::describe(exit));
+  co_await despite_failure(properties().name, save_end(ended));
+  config_ = std::move(ended);    // true even when the .vmx could not be written
   co_await despite_failure(properties().name, run->end());
-  if (suspended) host().kernel.database->erase(kSuspending, self().value);
   device_state_ = {};
   set_power_state(suspended ? vim::VirtualMachinePowerState::suspended
                             : vim::VirtualMachinePowerState::poweredOff);
@@ -250,23 +274,49 @@ Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
   run_ended_.notify();
 }
 
+Async<void> VirtualMachine::save_end(vmx::MachineConfig config) {
+  co_await save_config(std::move(config));
+  memory_.end_saving();
+}
+
 Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) {
   if (machine->state() == hypervisor::MachineState::exited) {
     const auto exit = machine->exit().value_or(hypervisor::Exit{});
     machine.reset();
     co_await finish_run(exit);
+    co_await memory_.remove_spent(config_.suspend_state);
     co_return;
   }
-  log("The host's daemon restarted; the guest ran on");
-  const auto connected = machine->spec();
   run_ = make_run();
-  follow(machine);
+  if (machine->state() == hypervisor::MachineState::ready) {
+    log("The host's daemon restarted in the middle of a power on, which goes on");
+    co_await finish_power_on(machine);
+  } else {
+    log("The host's daemon restarted; the guest ran on");
+    follow(machine);
+    co_await memory_.remove_spent(config_.suspend_state);
+  }
+  memory_.end_saving();
+  const auto& connected = machine->spec();
   for (const auto& nic : connected.nics) device_state_.connected[nic.key] = nic.link_up;
   for (const auto& cdrom : connected.cdroms)
     device_state_.connected[cdrom.key] = cdrom.path.has_value();
   publish_config();
-  host().kernel.database->erase(kSuspending, self().value);
   if (machine->state() == hypervisor::MachineState::paused) ask_about_space("storage had failed");
+}
+
+Async<void> VirtualMachine::finish_power_on(std::shared_ptr<hypervisor::Machine> machine) {
+  std::exception_ptr failure;
+  try {
+    co_await let_run(std::move(machine));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  if (const auto run = std::exchange(run_, nullptr))
+    co_await despite_failure(properties().name, run->end());
+  settle_without_guest();
+  std::rethrow_exception(failure);
 }
 
 void VirtualMachine::settle_without_guest() {
@@ -274,20 +324,20 @@ void VirtualMachine::settle_without_guest() {
                                                 : vim::VirtualMachinePowerState::suspended);
 }
 
-Async<void> VirtualMachine::recover_suspend() {
-  auto& database = *host().kernel.database;
+Async<void> VirtualMachine::recover_without_guest() {
   const bool readable = properties().runtime->connectionState ==
                         vim::VirtualMachineConnectionState::connected;
-  if (readable && database.get(kSuspending, self().value)) {
-    const std::string file = suspend_file(config_file_);
-    if (config_file_.datastore->exists(config_file_.sibling(file).path)) {
+  if (readable) {
+    if (const auto file = memory_.saved_unnoticed()) {
       vmx::MachineConfig suspended = config_;
-      suspended.suspend_state = file;
+      suspended.suspend_state = *file;
       suspended.clean_shutdown = true;
       co_await save_config(std::move(suspended));
       publish_config();
     }
-    database.erase(kSuspending, self().value);
+    memory_.end_saving();
+    co_await memory_.remove_spent(config_.suspend_state);
+    co_await despite_failure(properties().name, make_run()->end());    // one without a guest yet
   }
   settle_without_guest();
 }
@@ -321,14 +371,11 @@ Async<MoRef> VirtualMachine::PowerOffVM_Task(model::Call& call, const vim::Power
 
 // A suspended VM that is powered off forgets its memory, as pulling its plug would.
 Async<void> VirtualMachine::discard_suspended_state(std::string user) {
-  const auto state = config_file_.sibling(config_.suspend_state);
+  memory_.spend(config_.suspend_state);
   vmx::MachineConfig off = config_;
   off.suspend_state.clear();
   co_await save_config(std::move(off));
-  const auto remove_state = [state] {
-    if (state.datastore->exists(state.path)) datastore::remove(state);
-  };
-  co_await offload(host().kernel.workers, remove_state);
+  co_await memory_.remove_spent("");
   set_power_state(vim::VirtualMachinePowerState::poweredOff);
   publish_config();
   log("Powered off while suspended");
@@ -363,16 +410,10 @@ Async<MoRef> VirtualMachine::SuspendVM_Task(model::Call& call, const vim::Suspen
 }
 
 Async<void> VirtualMachine::suspend(kernel::TaskHandle& handle) {
-  const auto state = config_file_.sibling(suspend_file(config_file_));
-  const auto remove_old_state = [state] {
-    if (state.datastore->exists(state.path)) datastore::remove(state);
-  };
-  co_await offload(host().kernel.workers, remove_old_state);
-  // Told to a successor of this daemon, should it be killed between the guest's end and the .vmx.
-  host().kernel.database->put(kSuspending, self().value, "");
+  co_await memory_.begin_saving();
   std::exception_ptr failure;
   try {
-    const std::string path = absolute(state);
+    const std::string path = absolute(memory_.place());
     const hypervisor::Progress progress = [&handle](int percent) { handle.report(percent); };
     co_await running_machine().save(path, progress);
   } catch (...) {
@@ -380,7 +421,7 @@ Async<void> VirtualMachine::suspend(kernel::TaskHandle& handle) {
   }
   if (failure) {
     if (run_) run_->ended_by.clear();
-    host().kernel.database->erase(kSuspending, self().value);
+    memory_.end_saving();
     std::rethrow_exception(failure);
   }
   while (powered_on()) co_await run_ended_.wait();
@@ -419,6 +460,7 @@ Async<void> VirtualMachine::RebootGuest(model::Call& call, const vim::RebootGues
 }
 
 void VirtualMachine::ask_about_space(const std::string& message) {
+  if (properties().runtime->question) return;    // each request under way fails by itself
   vim::VirtualMachineQuestionInfo question;
   question.id = std::to_string(host().kernel.inventory.next_number());
   question.text = fmt::format("There is no more space for a virtual disk of {}: {}. It waits until "
@@ -477,6 +519,12 @@ vim::GuestNicInfo describe(const hypervisor::GuestNic& nic, const vmx::MachineCo
   return described;
 }
 
+// A guest may claim any number.
+std::int64_t clamp_to_long(std::uint64_t number) {
+  constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+  return static_cast<std::int64_t>(std::min(number, most));
+}
+
 // The address people mean by "the VM's": the first IPv4 one of its own adapters, else IPv6.
 std::optional<std::string> primary_address(const vim::GuestInfo& guest) {
   std::optional<std::string> fallback;
@@ -516,8 +564,9 @@ vim::GuestInfo describe(const hypervisor::GuestInfo& info, const vmx::MachineCon
   for (const auto& filesystem : info.filesystems) {
     auto& disk = guest.disk.emplace_back();
     disk.diskPath = filesystem.mount_point;
-    disk.capacity = static_cast<std::int64_t>(filesystem.total_bytes);
-    disk.freeSpace = static_cast<std::int64_t>(filesystem.total_bytes - filesystem.used_bytes);
+    const auto used = std::min(filesystem.used_bytes, filesystem.total_bytes);
+    disk.capacity = clamp_to_long(filesystem.total_bytes);
+    disk.freeSpace = clamp_to_long(filesystem.total_bytes - used);
   }
   guest.ipAddress = primary_address(guest);
   return guest;

@@ -8,15 +8,6 @@
 
 namespace virga::host {
 
-namespace {
-
-// Whoever held it: without a guest, what is left is the file.
-void remove_free_lock(const datastore::Location& config_file, const datastore::LockOwner& owner) {
-  if (!datastore::lock_owner(config_file)) datastore::VmLock::acquire(config_file, owner).release();
-}
-
-}  // namespace
-
 Async<void> VmRun::lock() {
   const datastore::Location place = identity_.config_file;
   const auto owner = datastore::LockOwner::self(host_.identity.uuid, host_.identity.name);
@@ -63,10 +54,16 @@ Async<void> VmRun::end() {
   machine_.reset();
   const datastore::Location place = identity_.config_file, swap = identity_.swap_file;
   const auto owner = datastore::LockOwner::self(host_.identity.uuid, host_.identity.name);
-  const auto ours = std::exchange(lock_, nullptr);
-  const auto release = [place, swap, owner, ours] {
-    if (swap.datastore->exists(swap.path)) datastore::remove(swap);
-    ours ? ours->release() : remove_free_lock(place, owner);
+  const auto release = [place, swap, owner, ours = std::exchange(lock_, nullptr)] {
+    auto lock = ours;
+    if (!lock) {  // it was a former daemon's, whose guest is gone
+      const auto file = datastore::lock_file(place);
+      if (!file.datastore->exists(file.path) && !swap.datastore->exists(swap.path)) return;
+      if (datastore::lock_owner(place)) return;  // another host has the VM by now
+      lock = std::make_shared<datastore::VmLock>(datastore::VmLock::acquire(place, owner));
+    }
+    datastore::remove_if_present(swap);
+    lock->release();
   };
   co_await offload(host_.kernel.workers, release);
   for (const switching::Port& port : host_.switching->ports()) {

@@ -29,6 +29,7 @@
 namespace virga::hypervisor {
 
 enum class MachineState {
+  ready,  // brought up by start(), and has not run yet
   running,
   paused,     // by pause(), or by the backend after a storage error
   saving,     // its memory is being written by save()
@@ -44,7 +45,7 @@ struct Exit {
     saved,              // save() finished
     killed,             // the process was ended by signal `code`
     failed,             // the process gave up with exit status `code`
-    interrupted_start,  // found by adopt() half started, and ended
+    interrupted_start,  // found by adopt() before its guest had run, and ended
     unknown,            // it ended while nobody watched: adopt() found it dead
   };
   Cause cause = Cause::unknown;
@@ -124,9 +125,12 @@ class Machine {
   virtual Async<void> power_off() = 0;
   virtual Async<void> reset() = 0;
   virtual Async<void> pause() = 0;
+  // Lets a machine that is ready or paused run.
   virtual Async<void> resume() = 0;
   // Suspends: stops the guest, writes its memory and devices to a new file, ends the machine (Exit
-  // cause `saved`). When it fails the guest runs on (or stays paused) and the file is gone.
+  // cause `saved`). The file has its name only once it is complete and on stable storage; until
+  // then it is unfinished_state(path). When saving fails the guest runs on (or stays paused) and
+  // nothing of the file is left.
   virtual Async<void> save(std::string path, Progress progress) = 0;
 
   // Asks the guest to shut down: its agent if one answers, else the power button. Returns when the
@@ -187,11 +191,14 @@ class Hypervisor {
   virtual ~Hypervisor() = default;
 
   virtual Async<Capabilities> capabilities() = 0;
-  // Returns when the guest runs. Fails with nothing left behind; a saved state stays as it was.
+  // Returns when the machine is ready: resume() lets its guest begin, or go on from the saved
+  // state, which is not used up before. Fails with nothing left behind.
   virtual Async<std::shared_ptr<Machine>> start(MachineSpec spec, StartOptions options) = 0;
   // Every machine this backend's run directory has a record of and this object does not hold: those
-  // alive, taken up again, and those that died unwatched, as exited. A start the former daemon did
-  // not finish is ended and reported so; a save it did not finish is undone, and the guest runs on.
+  // alive, taken up again, and those that died unwatched, as exited. One the former daemon did not
+  // get to run is ready, or, where bringing it up was not complete, ended as interrupted_start. A
+  // save that was not complete is undone, and the guest runs on; one that was has Exit cause
+  // `saved`.
   virtual Async<std::vector<std::shared_ptr<Machine>>> adopt() = 0;
 };
 

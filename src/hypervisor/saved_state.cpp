@@ -55,6 +55,10 @@ void require_same_devices(const MachineSpec& spec, const Devices& saved, const D
 
 }  // namespace
 
+std::string unfinished_state(const std::string& path) {
+  return path + ".unfinished";
+}
+
 std::string encode_header(const SavedState& state) {
   std::string block(magic);
   block += json::serialize(json::object{{"machineType", state.machine_type},

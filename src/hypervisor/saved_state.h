@@ -24,6 +24,9 @@ struct SavedState {
   bool operator==(const SavedState&) const = default;
 };
 
+// Where a state that is to become the file `path` is written until it is complete.
+std::string unfinished_state(const std::string& path);
+
 // Exactly state_offset bytes. ErrorKind::unsupported when the description does not fit.
 std::string encode_header(const SavedState& state);
 // ErrorKind::damaged, under the name `path`.

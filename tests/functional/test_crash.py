@@ -1,12 +1,13 @@
 """kill -9 in the middle of everything: nothing lost, nothing left behind, a clear state after."""
 
+import contextlib
+import itertools
 import pathlib
+import signal
 import subprocess
-import threading
-import time
 
 import pytest
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from harness import machines, qemu
 from harness.client import Client, fault
@@ -65,148 +66,217 @@ def test_a_guest_process_that_dies_is_reported_at_once(client, make_vm):
     assert vm.runtime.powerState == "poweredOn"
 
 
-def in_the_middle(operation, host, seconds):
-    """Starts an operation in its own session, kills the daemon a moment later."""
-    client = Client(host)
-
-    def run():
-        try:
-            operation(client)
-        except Exception:
-            pass    # the daemon is gone: whatever the client makes of that
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    time.sleep(seconds)
-    host.kill()
-    thread.join()
+def ended_by_a_kill(host, operation, client):
+    """Whether the host died in the operation. What else makes the operation fail is an error."""
+    try:
+        operation(client)
+        return False
+    except (vmodl.MethodFault, vmodl.RuntimeFault, AssertionError):
+        raise
+    except Exception:    # whatever the client makes of a host that is gone
+        assert host.process.wait(timeout=30) == -signal.SIGKILL
+        return True
 
 
-# Early, in the middle and late in operations that take some 10 to 500 ms.
-MOMENTS = (0.003, 0.02, 0.08, 0.2)
+def crash_everywhere(host, operation):
+    """Does the operation again and again, killing the host before its 1st step, its 2nd, and so on
+    until it survives: a step is whatever outlives the process, such as a rename or a message.
+
+    Yields a client of the host, started again, before each time: make ready for the operation, and
+    check how the time before ended.
+    """
+    for step in itertools.count(1):
+        host.kill()
+        host.start(crash_step=step)
+        client = Client(host)
+        yield client
+        host.begin_to_count()
+        if not ended_by_a_kill(host, operation, client):
+            break
+    assert step > 5, "nothing was killed"
+    client = Client(host.restart())
+    yield client
+    client.logout()
 
 
-def test_killed_while_creating(host):
-    for number, moment in enumerate(MOMENTS):
-        name = f"half-made-{number}"
-
-        def make(client):
-            machines.create(client, machines.spec(client, name, [
-                controller("pvscsi"), disk(1000, 0, client.path(""), mib=256, thin=False)]))
-
-        in_the_middle(make, host, moment)
-        client = restart_after_kill(host)
-        vm = client.vm(name)
-        if vm is None:
-            assert client.http("HEAD", f"{name}/{name}.vmx").status_code == 404
-            assert client.http("HEAD", f"{name}/{name}-flat.vmdk").status_code == 404
-            machines.create(client, machines.spec(client, name))
-            vm = client.vm(name)
-        machines.destroy(client, vm)
-        assert client.http("HEAD", f"{name}/{name}.vmx").status_code == 404
-        client.logout()
+def datastore_files(client):
+    """All the host's first datastore holds, what it keeps for itself left out."""
+    root = pathlib.Path(client.datastore.info.path)
+    private = root / ".virga"
+    assert not [draft for draft in private.glob("drafts/*")]
+    return {str(path.relative_to(root)) for path in root.rglob("*")
+            if path != private and private not in path.parents}
 
 
-@pytest.fixture
-def idle_vm(make_vm):
-    return make_vm("interrupted", controller("pvscsi"), disk(1000, 0, "", mib=16))
-
-
-def find(client):
-    vm = client.vm("interrupted")
-    assert vm is not None and vm.config is not None
-    assert vm.runtime.connectionState == "connected"
+def the_vm(client, name):
+    vm = client.vm(name)
+    assert vm is not None and vm.runtime.connectionState == "connected"
     return vm
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_while_powering_on(host, idle_vm, moment):
-    in_the_middle(lambda client: client.wait(find(client).PowerOnVM_Task()), host, moment)
-    client = restart_after_kill(host)
-    vm = find(client)
-    processes = [process for process in qemu.running()
-                 if any(vm.config.uuid in word for word in qemu.command_line(process.pid))]
-    assert len(processes) == (1 if vm.runtime.powerState == "poweredOn" else 0)
-    if vm.runtime.powerState == "poweredOff":
-        client.wait(vm.PowerOnVM_Task())
-    client.wait(vm.PowerOffVM_Task())
-    client.logout()
+def processes_of(vm):
+    return [process for process in qemu.running()
+            if any(vm.config.uuid in word for word in qemu.command_line(process.pid))]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_while_powering_off(client, host, idle_vm, moment):
-    client.wait(idle_vm.PowerOnVM_Task())
-    in_the_middle(lambda client: client.wait(find(client).PowerOffVM_Task()), host, moment)
-    client = restart_after_kill(host)
-    vm = find(client)
-    if vm.runtime.powerState == "poweredOn":
-        assert qemu.of(vm).alive()
-        client.wait(vm.PowerOffVM_Task())
-    client.wait(vm.PowerOnVM_Task())
-    client.wait(vm.PowerOffVM_Task())
-    client.logout()
+def is_on(vm):
+    """Whether it is powered on, and whether what the host says of it is true."""
+    on = vm.runtime.powerState == "poweredOn"
+    assert len(processes_of(vm)) == (1 if on else 0)
+    return on
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_while_suspending(client, host, idle_vm, moment):
-    client.wait(idle_vm.PowerOnVM_Task())
-    in_the_middle(lambda client: client.wait(find(client).SuspendVM_Task()), host, moment)
-    client = restart_after_kill(host)
-    vm = find(client)
-    assert vm.runtime.powerState in ("poweredOn", "suspended")
-    if vm.runtime.powerState == "suspended":
-        client.wait(vm.PowerOnVM_Task())
-    assert qemu.of(vm).alive()
-    client.wait(vm.SuspendVM_Task())
-    client.wait(vm.PowerOnVM_Task())
-    client.wait(vm.PowerOffVM_Task())
-    client.logout()
+def test_killed_while_creating(client, host):
+    before = datastore_files(client)
+
+    def make(client):
+        machines.create(client, machines.spec(client, "half-made", [
+            controller("pvscsi"), disk(1000, 0, client.path(""), mib=8, thin=False)]))
+
+    for client in crash_everywhere(host, make):
+        vm = client.vm("half-made")
+        if vm is not None:
+            assert (pathlib.Path(client.datastore.info.path) / "half-made" /
+                    "half-made-flat.vmdk").stat().st_size == 8 << 20
+            machines.destroy(client, vm)
+        assert datastore_files(client) == before
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_while_reconfiguring(host, idle_vm, moment):
-    in_the_middle(lambda client: client.wait(find(client).ReconfigVM_Task(vim.vm.ConfigSpec(
-        numCPUs=2, memoryMB=256,
-        deviceChange=[disk(1000, 1, client.path(""), mib=64, thin=False)]))), host, moment)
-    client = restart_after_kill(host)
-    vm = find(client)
-    disks = [device for device in vm.config.hardware.device
-             if isinstance(device, vim.vm.device.VirtualDisk)]
-    whole = (vm.config.hardware.numCPU, vm.config.hardware.memoryMB, len(disks))
-    assert whole in ((1, machines.GUEST_MEMORY_MIB, 1), (2, 256, 2))
-    left = client.http("HEAD", "interrupted/interrupted_1-flat.vmdk").status_code
-    assert left == (200 if len(disks) == 2 else 404)
-    client.logout()
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_while_destroying(client, host, make_vm, moment):
+def test_killed_while_powering_on(host, make_vm):
     make_vm("interrupted", controller("pvscsi"), disk(1000, 0, "", mib=16))
-    in_the_middle(lambda client: client.wait(find(client).Destroy_Task()), host, moment)
-    client = restart_after_kill(host)
-    vm = client.vm("interrupted")
-    if vm is not None:
-        client.wait(vm.Destroy_Task())
-    for name in ("interrupted.vmx", "interrupted.vmdk", "interrupted-flat.vmdk"):
-        assert client.http("HEAD", f"interrupted/{name}").status_code == 404
-    client.logout()
+    for client in crash_everywhere(host, lambda client: client.wait(
+            the_vm(client, "interrupted").PowerOnVM_Task())):
+        vm = the_vm(client, "interrupted")
+        if is_on(vm):
+            client.wait(vm.PowerOffVM_Task())
+        assert not is_on(vm)
+        assert not [name for name in datastore_files(client)
+                    if name.startswith("interrupted/") and name.endswith((".lck", ".vswp"))]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_while_copying_a_disk(client, host, moment):
+def test_killed_while_powering_off(host, make_vm):
+    make_vm("interrupted", controller("pvscsi"), disk(1000, 0, "", mib=16))
+    for client in crash_everywhere(host, lambda client: client.wait(
+            the_vm(client, "interrupted").PowerOffVM_Task())):
+        vm = the_vm(client, "interrupted")
+        if not is_on(vm):
+            client.wait(vm.PowerOnVM_Task())
+        assert is_on(vm)
+
+
+class Memory:
+    """What a guest remembers only as long as its memory is kept."""
+
+    def __init__(self, client, vm):
+        with self.console(client, vm) as console:
+            console.booted()
+            console.output("echo kept >/run/memory")
+            self.boot_id = self.read(console)
+
+    @staticmethod
+    def console(client, vm):
+        return contextlib.closing(Console(client, vm))
+
+    @staticmethod
+    def read(console):
+        return console.output("cat /run/memory /proc/sys/kernel/random/boot_id")
+
+    def is_intact(self, client, vm):
+        with self.console(client, vm) as console:
+            console.socket.send("\n")
+            return self.read(console) == self.boot_id
+
+
+def saved_states(client):
+    return {path for path in datastore_files(client) if ".vmss" in path}
+
+
+def test_killed_while_suspending(client, host, make_vm):
+    vm = make_vm("enduring", nics=[])
+    client.wait(vm.PowerOnVM_Task())
+    memory = Memory(client, vm)
+    for client in crash_everywhere(host, lambda client: client.wait(
+            the_vm(client, "enduring").SuspendVM_Task())):
+        vm = the_vm(client, "enduring")
+        if not is_on(vm):
+            assert vm.runtime.powerState == "suspended"
+            assert saved_states(client) == {"enduring/enduring.vmss"}
+            client.wait(vm.PowerOnVM_Task())
+        assert saved_states(client) == set()
+        assert memory.is_intact(client, vm)
+
+
+def test_killed_while_resuming(client, host, make_vm):
+    vm = make_vm("enduring", nics=[])
+    client.wait(vm.PowerOnVM_Task())
+    memory = Memory(client, vm)
+    for client in crash_everywhere(host, lambda client: client.wait(
+            the_vm(client, "enduring").PowerOnVM_Task())):
+        vm = the_vm(client, "enduring")
+        if is_on(vm):
+            assert saved_states(client) == set()
+            assert memory.is_intact(client, vm)
+            client.wait(vm.SuspendVM_Task())
+        assert vm.runtime.powerState == "suspended"
+        assert saved_states(client) == {"enduring/enduring.vmss"}
+
+
+def test_killed_while_discarding_a_memory(host, make_vm):
+    make_vm("interrupted", bare=True)
+    for client in crash_everywhere(host, lambda client: client.wait(
+            the_vm(client, "interrupted").PowerOffVM_Task())):
+        vm = the_vm(client, "interrupted")
+        assert not is_on(vm)
+        if vm.runtime.powerState == "poweredOff":
+            assert saved_states(client) == set()
+            client.wait(vm.PowerOnVM_Task())
+            client.wait(vm.SuspendVM_Task())
+        assert saved_states(client) == {"interrupted/interrupted.vmss"}
+
+
+def test_killed_while_reconfiguring(client, host, make_vm):
+    make_vm("interrupted", controller("pvscsi"), disk(1000, 0, "", mib=16))
+    before = datastore_files(client)
+    for client in crash_everywhere(host, lambda client: client.wait(
+            the_vm(client, "interrupted").ReconfigVM_Task(vim.vm.ConfigSpec(
+                numCPUs=2, memoryMB=256,
+                deviceChange=[disk(1000, 1, client.path(""), mib=8, thin=False)])))):
+        vm = the_vm(client, "interrupted")
+        disks = [device for device in vm.config.hardware.device
+                 if isinstance(device, vim.vm.device.VirtualDisk)]
+        whole = (vm.config.hardware.numCPU, vm.config.hardware.memoryMB, len(disks))
+        assert whole in ((1, machines.GUEST_MEMORY_MIB, 1), (2, 256, 2))
+        if len(disks) == 2:
+            client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(
+                numCPUs=1, memoryMB=machines.GUEST_MEMORY_MIB,
+                deviceChange=[machines.removed(disks[1], "destroy")])))
+        assert datastore_files(client) == before
+
+
+def test_killed_while_destroying(client, host, make_vm):
+    before = datastore_files(client)
+    devices = [controller("pvscsi"), disk(1000, 0, "", mib=8)]
+    make_vm("interrupted", *devices)
+    for client in crash_everywhere(host, lambda client: client.wait(
+            the_vm(client, "interrupted").Destroy_Task())):
+        if client.vm("interrupted") is None:
+            assert datastore_files(client) == before
+            machines.create(client, machines.spec(client, "interrupted", devices))
+
+
+def test_killed_while_copying_a_disk(client, host):
     machines.upload_image(client)
-    in_the_middle(lambda client: client.wait(
-        client.content.virtualDiskManager.CopyVirtualDisk_Task(
-            client.path("images/guest.vmdk"), client.datacenter,
-            client.path("half-copied.vmdk"), client.datacenter)), host, moment)
-    client = restart_after_kill(host)
-    if client.http("HEAD", "half-copied.vmdk").status_code == 200:
-        copied = client.http("GET", "half-copied-flat.vmdk").content
-        assert copied == machines.GUEST_IMAGE.read_bytes()
-        client.wait(client.content.virtualDiskManager.DeleteVirtualDisk_Task(
-            client.path("half-copied.vmdk"), client.datacenter))
-    assert client.http("HEAD", "half-copied-flat.vmdk").status_code == 404
-    client.logout()
+    before = datastore_files(client)
+    for client in crash_everywhere(host, lambda client: client.wait(
+            client.content.virtualDiskManager.CopyVirtualDisk_Task(
+                client.path("images/guest.vmdk"), client.datacenter,
+                client.path("half-copied.vmdk"), client.datacenter))):
+        if client.http("HEAD", "half-copied.vmdk").status_code == 200:
+            copied = client.http("GET", "half-copied-flat.vmdk").content
+            assert copied == machines.GUEST_IMAGE.read_bytes()
+            client.wait(client.content.virtualDiskManager.DeleteVirtualDisk_Task(
+                client.path("half-copied.vmdk"), client.datacenter))
+        assert datastore_files(client) == before
 
 
 def test_a_torn_vmx_harms_no_other_vm_and_is_told(client, host, make_vm):
@@ -243,6 +313,17 @@ def small_datastore(client, host, tmp_path):
     subprocess.run(["umount", tmp_path], check=True)
 
 
+def fill(folder):
+    filler = folder / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        try:
+            while file.write(b"\xff" * 4096):
+                pass
+        except OSError:
+            pass
+    return filler
+
+
 def test_a_full_disk_fails_what_needs_space_and_leaves_nothing(client, small_datastore):
     config = machines.spec(client, "too-large", [
         controller("pvscsi"), disk(1000, 0, "", mib=128, thin=False)])
@@ -264,13 +345,7 @@ def test_a_configuration_survives_a_full_disk(client, small_datastore):
     config.files.vmPathName = "[small]"
     vm = client.wait(client.datacenter.vmFolder.CreateVM_Task(config, client.pool))
     before = (small_datastore / "on-full" / "on-full.vmx").read_text()
-    filler = small_datastore / "filler"
-    with open(filler, "wb", buffering=0) as file:
-        try:
-            while file.write(b"\xff" * 4096):
-                pass
-        except OSError:
-            pass
+    filler = fill(small_datastore)
     with fault(vim.fault.NoDiskSpace):
         client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="x" * 5000)))
     assert (small_datastore / "on-full" / "on-full.vmx").read_text() == before
@@ -278,6 +353,32 @@ def test_a_configuration_survives_a_full_disk(client, small_datastore):
     filler.unlink()
     client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="now there is room")))
     client.wait(vm.Destroy_Task())
+
+
+def test_a_full_disk_keeps_a_memory_from_being_saved_or_used_up(client, small_datastore):
+    config = machines.spec(client, "on-full")
+    config.files.vmPathName = "[small]"
+    vm = client.wait(client.datacenter.vmFolder.CreateVM_Task(config, client.pool))
+    client.wait(vm.PowerOnVM_Task())
+    process = qemu.of(vm)
+    filler = fill(small_datastore)
+    with fault(vim.fault.NoDiskSpace):
+        client.wait(vm.SuspendVM_Task())
+    assert vm.runtime.powerState == "poweredOn" and process.alive()
+    assert not list(small_datastore.glob("on-full/*.vmss*"))
+
+    filler.unlink()
+    client.wait(vm.SuspendVM_Task())
+    filler = fill(small_datastore)
+    with fault(vim.fault.NoDiskSpace):
+        client.wait(vm.PowerOnVM_Task())
+    assert vm.runtime.powerState == "suspended" and not processes_of(vm)
+    assert not list(small_datastore.glob("on-full/*.lck"))
+    filler.unlink()
+    client.wait(vm.PowerOnVM_Task())
+    assert vm.runtime.powerState == "poweredOn"
+    assert not list(small_datastore.glob("on-full/*.vmss*"))
+    machines.destroy(client, vm)
 
 
 def test_a_guest_whose_disk_is_full_waits_and_goes_on(client, small_datastore, boot_guest):

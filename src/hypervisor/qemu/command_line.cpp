@@ -75,8 +75,8 @@ class Builder {
     add("-accel", platform_.kvm
                       ? "kvm"
                       : fmt::format("tcg,thread=multi,tb-size={}", platform_.tcg_cache_mib));
-    // QEMU 7.2 emulates five-level paging wrongly: a Linux started by EFI, which uses it where it is
-    // offered, sees its programs crash.
+    // QEMU 7.2 emulates five-level paging wrongly: a Linux started by EFI, which uses it where it
+    // is offered, sees its programs crash.
     add("-cpu", std::string(platform_.kvm ? "host" : "max,la57=off") +
                     (spec_.nested_virtualization ? "" : ",vmx=off,svm=off"));
     add("-smp", fmt::format("cpus={},sockets={},cores={},threads=1", spec_.vcpus,

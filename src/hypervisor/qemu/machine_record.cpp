@@ -29,6 +29,7 @@ std::string to_json(const MachineRecord& record) {
                                       {"startTime", record.process.start_time},
                                       {"bootId", record.process.boot_id},
                                       {"operation", operations[static_cast<int>(record.operation)]},
+                                      {"statePath", record.state_path},
                                       {"machineType", record.machine_type},
                                       {"accelerator", record.accelerator},
                                       {"machine", json::parse(to_json(record.spec))}}) +
@@ -43,6 +44,7 @@ MachineRecord machine_record_from_json(const std::string& text) {
     record.process.start_time = value.at("startTime").to_number<std::uint64_t>();
     record.process.boot_id = std::string(value.at("bootId").as_string());
     record.operation = operation_named(value.at("operation"));
+    record.state_path = std::string(value.at("statePath").as_string());
     record.machine_type = std::string(value.at("machineType").as_string());
     record.accelerator = std::string(value.at("accelerator").as_string());
     record.spec = machine_spec_from_json(json::serialize(value.at("machine")));

@@ -10,11 +10,13 @@
 namespace virga::hypervisor {
 
 struct MachineRecord {
-  // What was under way when the record was written; a daemon that finds it unfinished undoes it.
+  // What was under way when the record was written: `starting` until the guest has been told to run
+  // for the first time.
   enum class Operation { none, starting, saving };
 
   ProcessIdentity process;
   Operation operation = Operation::none;
+  std::string state_path;  // where `saving` saves to
   std::string machine_type;
   std::string accelerator;
   MachineSpec spec;

@@ -279,7 +279,8 @@ Async<std::shared_ptr<Machine>> QemuHypervisor::start_reserved(MachineSpec spec,
   };
   Started started = co_await offload(context_->pool, std::move(prepare));
   logger("hypervisor")->info("started vm={} pid={}", spec.name, started.record.process.pid);
-  auto machine = std::make_shared<QemuMachine>(context_, std::move(started.record), directory);
+  auto machine = std::make_shared<QemuMachine>(context_, std::move(started.record), directory,
+                                               MachineState::ready);
   machine->watch(std::move(started.process));
   co_await bring_up(machine, std::move(state), std::move(options.progress));
   machines_[spec.id] = machine;
@@ -293,7 +294,6 @@ Async<void> QemuHypervisor::bring_up(std::shared_ptr<QemuMachine> machine,
   try {
     co_await machine->connect();
     if (state) co_await machine->restore(std::move(state), std::move(progress));
-    co_await machine->begin();
     co_return;
   } catch (const Error& e) {
     kind = e.kind();
@@ -343,14 +343,13 @@ std::shared_ptr<QemuMachine> QemuHypervisor::take_up(Found found) {
     found.record.emplace();
     found.record->spec.id = found.record->spec.name = fs::path(found.directory).filename();
   }
-  auto machine = std::make_shared<QemuMachine>(context_, std::move(*found.record), found.directory);
+  auto machine = std::make_shared<QemuMachine>(context_, std::move(*found.record), found.directory,
+                                               MachineState::running);
   if (found.process) {
     machine->watch(std::move(found.process));
     return machine;
   }
-  Exit exit{.cause = Exit::Cause::unknown, .detail = read_output_tail(found.directory)};
-  if (!readable) exit.detail = "its record is damaged";
-  machine->declare_dead(std::move(exit));
+  machine->declare_dead(readable ? "" : "its record is damaged");
   std::error_code ignored;
   fs::remove_all(found.directory, ignored);
   return machine;
@@ -359,7 +358,6 @@ std::shared_ptr<QemuMachine> QemuHypervisor::take_up(Found found) {
 // A guest whose QEMU does not answer is still there, and can still be powered off.
 Async<void> QemuHypervisor::take_over(std::shared_ptr<QemuMachine> machine) {
   try {
-    co_await machine->connect();
     co_await machine->take_over();
   } catch (const Error& e) {
     logger("hypervisor")->error("vm={} was found, but: {}", machine->spec().name, e.what());

@@ -21,6 +21,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kill_timeout = 10s;
+// How long a process that no longer answers may take to end by itself.
+constexpr auto ending_timeout = 2s;
 
 double time_of(const json::object& event) {
   const auto& timestamp = event.at("timestamp");
@@ -77,10 +79,11 @@ NicCounters nic_counters(const std::string& tap) {
 }  // namespace
 
 QemuMachine::QemuMachine(std::shared_ptr<QemuContext> context, MachineRecord record,
-                         std::string directory)
+                         std::string directory, MachineState state)
     : context_(std::move(context)),
       record_(std::move(record)),
       directory_(std::move(directory)),
+      state_(state),
       qmp_(std::make_shared<Qmp>(context_->executor, record_.spec.id,
                                  context_->options.reply_timeout)),
       agent_(context_->executor, record_.spec.id, agent_socket(directory_)),
@@ -106,16 +109,17 @@ void QemuMachine::watch(Fd process) {
   });
 }
 
-void QemuMachine::declare_dead(Exit exit) {
+void QemuMachine::declare_dead(std::string detail) {
+  exit_ = explain(std::nullopt);
+  if (!detail.empty()) exit_->detail = std::move(detail);
+  remove_unfinished_state();
   state_ = MachineState::exited;
-  exit_ = std::move(exit);
   emit(Exited{*exit_});
 }
 
 Async<void> QemuMachine::connect() {
   const auto self = shared_from_this();
   co_await qmp_->open(qmp_socket(directory_));
-  co_await prepare_migration();
   co_await refresh_facts();
   if (record_.spec.guest_agent) agent_.connect();
 }
@@ -131,29 +135,51 @@ Async<void> QemuMachine::refresh_facts() {
     if (line.at("label") == "agent") agent_connected_ = line.at("frontend-open").as_bool();
 }
 
-Async<void> QemuMachine::begin() {
-  const auto self = shared_from_this();
-  for (const Nic& nic : record_.spec.nics)
-    if (!nic.link_up) co_await set_cable(device_id(nic), false);
-  co_await qmp_->execute("cont");
-  co_await record_operation(MachineRecord::Operation::none);
-}
-
 Async<void> QemuMachine::take_over() {
   const auto self = shared_from_this();
+  if (state_is_complete()) {
+    co_await end_process(Intent::save);
+    co_return;
+  }
+  std::exception_ptr failure;
+  try {
+    co_await connect();
+    co_await settle();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  if (record_.operation == MachineRecord::Operation::starting) {
+    co_await end_process(Intent::interrupted_start);
+    co_return;
+  }
+  const bool ended = co_await wait_for_end(ending_timeout);
+  if (!ended) std::rethrow_exception(failure);
+}
+
+Async<void> QemuMachine::settle() {
   const json::value reply = co_await qmp_->execute("query-status");
   const std::string status(reply.at("status").as_string());
-  const bool starting = record_.operation == MachineRecord::Operation::starting;
-  if (status == "prelaunch" || status == "inmigrate" || (starting && status == "paused")) {
-    co_await end_process(Intent::interrupted_start);
-  } else if (status == "shutdown") {
+  if (status == "shutdown") {
     handle_shutdown({{"guest", true}});
-  } else if (record_.operation == MachineRecord::Operation::saving) {
-    co_await undo_save(true);
-  } else if (status != "running") {
-    state_ = MachineState::paused;
+    co_return;
   }
-  if (state_ != MachineState::exited) co_await record_operation(MachineRecord::Operation::none);
+  switch (record_.operation) {
+    case MachineRecord::Operation::starting:
+      if (status == "inmigrate") {
+        co_await end_process(Intent::interrupted_start);
+      } else if (status == "running") {
+        co_await record_operation(MachineRecord::Operation::none);
+      } else {
+        state_ = MachineState::ready;
+      }
+      break;
+    case MachineRecord::Operation::saving:
+      co_await undo_save(true);
+      break;
+    case MachineRecord::Operation::none:
+      if (status != "running") state_ = MachineState::paused;
+  }
 }
 
 Async<std::string> QemuMachine::discard() {
@@ -263,6 +289,7 @@ Async<void> QemuMachine::finish(std::shared_ptr<QemuMachine> self, std::optional
   // What QEMU said last may explain why it ended.
   co_await self->qmp_->wait_closed(1s);
   self->exit_ = self->explain(end);
+  self->remove_unfinished_state();
   self->agent_connected_ = false;
   self->agent_.close();
   std::error_code ignored;
@@ -278,6 +305,7 @@ Async<void> QemuMachine::finish(std::shared_ptr<QemuMachine> self, std::optional
 
 Exit QemuMachine::explain(std::optional<ProcessEnd> end) const {
   const std::string words = read_output_tail(directory_);
+  if (state_is_complete()) return {Exit::Cause::saved};
   switch (intent_) {
     case Intent::power_off:
       return {Exit::Cause::powered_off};
@@ -291,6 +319,8 @@ Exit QemuMachine::explain(std::optional<ProcessEnd> end) const {
       break;
   }
   if (ended_by_signal_) return {Exit::Cause::killed, SIGTERM, words};
+  if (!end && record_.operation == MachineRecord::Operation::starting)
+    return {Exit::Cause::interrupted_start, 0, words};
   if (!end) return {Exit::Cause::unknown, 0, words};
   if (end->signalled) return {Exit::Cause::killed, end->code, words};
   return {Exit::Cause::failed, end->code, words};
@@ -356,7 +386,14 @@ Async<void> QemuMachine::pause() {
 Async<void> QemuMachine::resume() {
   const auto self = shared_from_this();
   require_stoppable("resume");
+  const auto guard = co_await operations_.lock();
+  const bool first = state_ == MachineState::ready;
+  if (first) {
+    for (const Nic& nic : record_.spec.nics)
+      if (!nic.link_up) co_await set_cable(device_id(nic), false);
+  }
   co_await qmp_->execute("cont");
+  if (first) co_await record_operation(MachineRecord::Operation::none);
 }
 
 // ---- The guest

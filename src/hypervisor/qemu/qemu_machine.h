@@ -28,18 +28,20 @@ struct QemuContext {
 
 class QemuMachine final : public Machine, public std::enable_shared_from_this<QemuMachine> {
  public:
-  QemuMachine(std::shared_ptr<QemuContext> context, MachineRecord record, std::string directory);
+  // `state`: ready when it is started, running when it is adopted.
+  QemuMachine(std::shared_ptr<QemuContext> context, MachineRecord record, std::string directory,
+              MachineState state);
   ~QemuMachine() override;
 
   // The steps of a start and of an adoption, in this order.
-  void watch(Fd process);        // a pidfd
-  void declare_dead(Exit exit);  // instead of all the others
+  void watch(Fd process);  // a pidfd
+  // Instead of all the others, when there is no process; `detail` is why, where that is known.
+  void declare_dead(std::string detail);
   Async<void> connect();
   // Feeds the saved state in `file`, positioned at its stream, to a QEMU started for that.
   Async<void> restore(std::shared_ptr<Fd> file, Progress progress);
-  // Lets the guest run for the first time.
-  Async<void> begin();
-  // After connect(): finishes or undoes what the former daemon left unfinished.
+  // Instead of the two before: connects, and finishes or undoes what the former daemon was about.
+  // Throws when the process neither answers nor ends.
   Async<void> take_over();
   // Ends the process without a word to anybody; returns what it wrote last.
   Async<std::string> discard();
@@ -92,7 +94,9 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   static Async<void> finish(std::shared_ptr<QemuMachine> self, std::optional<ProcessEnd> end);
   Exit explain(std::optional<ProcessEnd> end) const;
   Async<void> end_process(Intent intent);
+  // False when it still runs after `timeout`.
   Async<bool> wait_for_end(std::chrono::steady_clock::duration timeout);
+  Async<void> settle();
   Async<void> refresh_facts();
   void require_alive(const char* doing) const;
   void require_stoppable(const char* doing) const;
@@ -101,7 +105,9 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   bool repeated(const std::string& what, double at, double window);
 
   // qemu_machine_state.cpp
-  Async<void> write_state(int file, Progress progress);
+  Async<void> write_state(std::string path, Progress progress);
+  bool state_is_complete() const;
+  void remove_unfinished_state() const;
   Async<void> undo_save(bool was_running);
   Async<void> prepare_migration();
   // `percent` of a query-migrate reply; must move on at least every minute.
@@ -117,13 +123,14 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> attempt(std::string command, json::object arguments);
   Async<void> keep_spec(MachineSpec spec);
   Async<void> replace_medium(Cdrom cdrom, Fd file);
+  Async<void> with_open_tray(std::string drive, std::string command, json::object arguments);
   Async<void> set_cable(std::string nic_id, bool up);
 
   std::shared_ptr<QemuContext> context_;
   MachineRecord record_;
   std::string directory_;
 
-  MachineState state_ = MachineState::running;  // a start that fails is never seen
+  MachineState state_;
   std::optional<Exit> exit_;
   Intent intent_ = Intent::none;
   bool ended_by_signal_ = false;  // QEMU said so before it exited in good order

@@ -275,17 +275,34 @@ Async<void> QemuMachine::change_medium(int cdrom_key, std::optional<std::string>
   if (failure) std::rethrow_exception(failure);
 }
 
+// The guest may close the tray between two commands of ours, and a reset of its drive does so
+// without an event: the firmware resets it on its way up.
+Async<void> QemuMachine::with_open_tray(std::string drive, std::string command,
+                                        json::object arguments) {
+  constexpr int patience = 10;
+  for (int attempts = 1;; ++attempts) {
+    co_await qmp_->execute("blockdev-open-tray", fields("id", drive, "force", true));
+    try {
+      co_await qmp_->execute(command, arguments);
+      co_return;
+    } catch (const Error& e) {
+      const bool closed = std::string_view(e.what()).find("is not open") != std::string_view::npos;
+      if (!closed || attempts == patience) throw;
+    }
+  }
+}
+
 Async<void> QemuMachine::replace_medium(Cdrom cdrom, Fd file) {
   const std::string drive = device_id(cdrom);
-  co_await qmp_->execute("blockdev-open-tray", fields("id", drive, "force", true));
-  co_await qmp_->execute("blockdev-remove-medium", fields("id", drive));
+  json::object drive_only = fields("id", drive);
+  co_await with_open_tray(drive, "blockdev-remove-medium", drive_only);
   if (find_cdrom(record_.spec, cdrom.key).path) co_await remove_nodes(cdrom.key);
   if (file) {
     co_await add_nodes(cdrom.key, std::move(file), medium_nodes(cdrom.key));
-    co_await qmp_->execute("blockdev-insert-medium",
-                           fields("id", drive, "node-name", format_node(cdrom.key)));
+    json::object medium = fields("id", drive, "node-name", format_node(cdrom.key));
+    co_await with_open_tray(drive, "blockdev-insert-medium", std::move(medium));
   }
-  co_await qmp_->execute("blockdev-close-tray", fields("id", drive));
+  co_await qmp_->execute("blockdev-close-tray", std::move(drive_only));
 }
 
 }  // namespace virga::hypervisor

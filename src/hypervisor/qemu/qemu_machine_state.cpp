@@ -17,18 +17,16 @@ constexpr auto progress_interval = 250ms;
 constexpr auto stall_timeout = 60s;
 
 Fd create_state_file(const std::string& path, const std::string& header) {
+  ::unlink(path.c_str());  // what is left of an attempt that nothing else remembers
   Fd file = open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
-  try {
-    write_all(file.get(), header, path);
-  } catch (...) {
-    ::unlink(path.c_str());
-    throw;
-  }
+  write_all(file.get(), header, path);
   return file;
 }
 
-void make_durable(int file, const std::string& path) {
+void name_complete_state(int file, const std::string& path) {
   if (::fsync(file) != 0) throw system_error(path, "cannot sync");
+  if (::rename(unfinished_state(path).c_str(), path.c_str()) != 0)
+    throw system_error(path, "cannot create");
   sync_directory(fs::path(path).parent_path());
 }
 
@@ -103,19 +101,18 @@ Async<void> QemuMachine::save(std::string path, Progress progress) {
   const auto self = shared_from_this();
   const auto guard = co_await operations_.lock();
   require_stoppable("suspend");
+  if (state_ == MachineState::ready)
+    throw error(ErrorKind::invalid_state, id(), "cannot suspend {}: it has not run yet",
+                record_.spec.name);
+  const auto exists = [path] { return fs::exists(path); };
+  if (co_await offload(context_->pool, exists))
+    throw error(ErrorKind::already_exists, path, "{} exists already", path);
   const bool was_running = state_ == MachineState::running;
-  const std::string header = encode_header({.machine_type = record_.machine_type,
-                                            .accelerator = record_.accelerator,
-                                            .version = qmp_->version(),
-                                            .spec = record_.spec});
-  const auto create = [path, header] { return create_state_file(path, header); };
-  const Fd file = co_await offload(context_->pool, create);
-  const auto sync = [fd = file.get(), path] { make_durable(fd, path); };
   std::exception_ptr failure;
   try {
+    record_.state_path = path;
     co_await record_operation(MachineRecord::Operation::saving);
-    co_await write_state(file.get(), std::move(progress));
-    co_await offload(context_->pool, sync);
+    co_await write_state(path, std::move(progress));
   } catch (...) {
     failure = std::current_exception();
   }
@@ -123,22 +120,41 @@ Async<void> QemuMachine::save(std::string path, Progress progress) {
     co_await end_process(Intent::save);
     co_return;
   }
-  ::unlink(path.c_str());
   co_await undo_save(was_running);
   std::rethrow_exception(failure);
 }
 
-Async<void> QemuMachine::write_state(int file, Progress progress) {
+Async<void> QemuMachine::write_state(std::string path, Progress progress) {
+  const std::string header = encode_header({.machine_type = record_.machine_type,
+                                            .accelerator = record_.accelerator,
+                                            .version = qmp_->version(),
+                                            .spec = record_.spec});
+  const auto create = [path, header] { return create_state_file(unfinished_state(path), header); };
+  const Fd file = co_await offload(context_->pool, create);
   set_state(MachineState::saving);
+  co_await prepare_migration();
   co_await qmp_->execute("stop");
-  co_await qmp_->execute("getfd", fields("fdname", "state"), file);
+  co_await qmp_->execute("getfd", fields("fdname", "state"), file.get());
   co_await qmp_->execute("migrate", fields("uri", "fd:state"));
   co_await await_migration(percent_sent, std::move(progress));
+  const auto complete = [fd = file.get(), path] { name_complete_state(fd, path); };
+  co_await offload(context_->pool, complete);
+}
+
+bool QemuMachine::state_is_complete() const {
+  return record_.operation == MachineRecord::Operation::saving && fs::exists(record_.state_path);
+}
+
+void QemuMachine::remove_unfinished_state() const {
+  if (record_.operation == MachineRecord::Operation::saving)
+    ::unlink(unfinished_state(record_.state_path).c_str());
 }
 
 // Whatever stage a save has reached, the guest still is as it was: only QEMU must be told to go on.
 Async<void> QemuMachine::undo_save(bool was_running) {
+  remove_unfinished_state();
   if (state_ == MachineState::exited) co_return;
+  ::unlink(record_.state_path.c_str());  // it has its name when only syncing the directory failed
   try {
     co_await qmp_->execute("migrate_cancel");
     const auto deadline = std::chrono::steady_clock::now() + context_->options.reply_timeout;
@@ -164,6 +180,7 @@ Async<void> QemuMachine::restore(std::shared_ptr<Fd> file, Progress progress) {
   const off_t start = ::lseek(file->get(), 0, SEEK_CUR);
   const off_t size = ::lseek(file->get(), 0, SEEK_END);
   ::lseek(file->get(), start, SEEK_SET);
+  co_await prepare_migration();
   co_await qmp_->execute("getfd", fields("fdname", "state"), file->get());
   co_await qmp_->execute("migrate-incoming", fields("uri", "fd:state"));
   const auto percent = [file, size](const json::object&) {

@@ -1,6 +1,5 @@
 #include "hypervisor/sim/sim_hypervisor.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,22 +20,23 @@ class StateDirectory {
   explicit StateDirectory(std::string path) : path_(std::move(path)) {
     if (!path_.empty()) fs::create_directories(path_);
   }
-  void remember(const MachineSpec& spec, bool paused) const {
+  void remember(const MachineSpec& spec, MachineState now) const {
     if (path_.empty()) return;
-    const json::object state = {{"paused", paused}, {"machine", json::parse(to_json(spec))}};
+    const json::object state = {{"state", static_cast<int>(now)},
+                                {"machine", json::parse(to_json(spec))}};
     write_file_atomically(file_of(spec.id), json::serialize(state), 0600);
   }
   void forget(const std::string& id) const {
     if (!path_.empty()) ::unlink(file_of(id).c_str());
   }
-  std::vector<std::pair<MachineSpec, bool>> recall() const {
-    std::vector<std::pair<MachineSpec, bool>> all;
+  std::vector<std::pair<MachineSpec, MachineState>> recall() const {
+    std::vector<std::pair<MachineSpec, MachineState>> all;
     if (path_.empty()) return all;
     for (const auto& entry : fs::directory_iterator(path_)) {
       if (entry.path().extension() != ".json") continue;
       const json::value state = json::parse(read_file(entry.path()));
       all.emplace_back(machine_spec_from_json(json::serialize(state.at("machine"))),
-                       state.at("paused").as_bool());
+                       static_cast<MachineState>(state.at("state").to_number<int>()));
     }
     return all;
   }
@@ -75,7 +75,7 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
         spec_(std::move(spec)),
         state_(state),
         since_(Clock::now()) {
-    directory_->remember(spec_, state_ == MachineState::paused);
+    directory_->remember(spec_, state_);
   }
 
   const std::string& id() const override { return spec_.id; }
@@ -113,8 +113,8 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     require_alive("suspend");
     const std::string header =
         encode_header({.machine_type = "sim", .accelerator = "sim", .version = "1", .spec = spec_});
-    const Fd file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    write_all(file.get(), header, path);
+    if (fs::exists(path)) throw error(ErrorKind::already_exists, path, "{} exists already", path);
+    write_file_atomically(path, header, 0600);
     if (progress) progress(100);
     end({Exit::Cause::saved});
     co_return;
@@ -271,7 +271,7 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
   void keep(MachineSpec changed) {
     validate(changed);
     spec_ = std::move(changed);
-    directory_->remember(spec_, state_ == MachineState::paused);
+    directory_->remember(spec_, state_);
   }
 
   std::chrono::nanoseconds running_time() const {
@@ -285,7 +285,7 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     const MachineState former = std::exchange(state_, state);
     emit(StateChanged{former, state});
     if (state == MachineState::running || state == MachineState::paused)
-      directory_->remember(spec_, state == MachineState::paused);
+      directory_->remember(spec_, state);
   }
 
   void end(Exit exit) {
@@ -361,15 +361,13 @@ class SimHypervisor final : public Hypervisor {
       check_restorable(decode_header(block, *options.restore_from), spec, "sim");
       if (options.progress) options.progress(100);
     }
-    co_return hold(std::move(spec), MachineState::running);
+    co_return hold(std::move(spec), MachineState::ready);
   }
 
   Async<std::vector<std::shared_ptr<Machine>>> adopt() override {
     std::vector<std::shared_ptr<Machine>> adopted;
-    for (auto& [spec, paused] : directory_->recall())
-      if (!is_held(spec.id))
-        adopted.push_back(
-            hold(std::move(spec), paused ? MachineState::paused : MachineState::running));
+    for (auto& [spec, state] : directory_->recall())
+      if (!is_held(spec.id)) adopted.push_back(hold(std::move(spec), state));
     co_return adopted;
   }
 

@@ -13,6 +13,7 @@ import threading
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("VIRGA_BUILD", ROOT / "build"))
 PROGRAM = BUILD / "bin" / "virga-host"
+CRASH_POINT = BUILD / "lib" / "libcrash_point.so"
 READY_SECONDS = 60
 
 
@@ -45,13 +46,21 @@ class HostProcess:
         """A context that trusts the host's own certificate authority and nothing else."""
         return ssl.create_default_context(cafile=self.ca)
 
-    def start(self, *options):
-        """Starts the host and returns once it serves."""
+    def start(self, *options, crash_step=None):
+        """Starts the host and returns once it serves.
+
+        `crash_step`: which of the steps it does after begin_to_count() it dies before; a step is
+        whatever outlives it (tests/crash_point).
+        """
         log = open(self.log, "ab")
+        environment = {}
+        if crash_step is not None:
+            environment = {"LD_PRELOAD": str(CRASH_POINT), "VIRGA_CRASH_STEP": str(crash_step)}
         self.process = subprocess.Popen(
             [*self.entering, PROGRAM, "--state", self.state,
              "--listen", f"{self.address}:{self.port}", "--password-file", self.password_file, *options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+            env={**os.environ, **environment})
         ready = queue.SimpleQueue()
         threading.Thread(target=_follow, args=(self.process.stdout, log, ready),
                          daemon=True).start()
@@ -62,6 +71,9 @@ class HostProcess:
         if not line:
             raise AssertionError(f"virga-host did not become ready; its log ends:\n{self.log_end()}")
         return self
+
+    def begin_to_count(self):
+        self.process.send_signal(signal.SIGUSR2)
 
     def kill(self):
         """As a crash would end it: no time to clean up."""

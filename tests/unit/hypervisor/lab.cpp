@@ -152,24 +152,23 @@ Ear::Ear(Lab& lab, std::shared_ptr<Machine> machine) : lab_(lab), heard_(lab.io.
   });
 }
 
-namespace {
-
-Async<void> await_boots(std::string log, int boots) {
+Async<void> await_text(std::string path, std::string text, int times) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   for (;;) {
-    const std::string said = read_file(log);
-    if (std::ranges::count(said, 'b') >= boots) co_return;
+    const std::string content = read_file(path);
+    int found = 0;
+    for (auto at = content.find(text); at != std::string::npos; at = content.find(text, at + 1))
+      ++found;
+    if (found >= times) co_return;
     if (std::chrono::steady_clock::now() > deadline)
-      throw std::runtime_error("the guest did not boot; it said: " + said);
+      throw std::runtime_error(path + " says only: " + content);
     co_await sleep_for(10ms);
   }
 }
 
-}  // namespace
-
 SerialLine::SerialLine(Lab& lab, Machine& machine, int boots) {
   const int key = machine.spec().serial_ports.front().key;
-  lab.run(await_boots(machine.serial_log(key), boots));
+  lab.run(await_text(machine.serial_log(key), "b", boots));
   fd_ = lab.run(machine.open_serial(key));
   const timeval limit{.tv_sec = std::chrono::seconds(patience).count(), .tv_usec = 0};
   ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);

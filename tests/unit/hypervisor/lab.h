@@ -121,6 +121,9 @@ class SerialLine {
   Fd fd_;
 };
 
+// Returns when the file contains the text.
+Async<void> await_text(std::string path, std::string text, int times = 1);
+
 pid_t process_of(Lab& lab, const std::string& id);
 
 }  // namespace virga::hypervisor

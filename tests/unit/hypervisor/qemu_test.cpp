@@ -11,8 +11,10 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "crash_point.h"
 #include "hypervisor/qemu/accelerator.h"
 #include "hypervisor/qemu/machine_record.h"
+#include "hypervisor/saved_state.h"
 #include "lab.h"
 
 namespace virga::hypervisor {
@@ -25,7 +27,9 @@ struct Qemu : ::testing::Test {
   std::unique_ptr<Hypervisor> hypervisor = lab.hypervisor();
 
   std::shared_ptr<Machine> start(MachineSpec spec, StartOptions options = {}) {
-    return lab.run(hypervisor->start(std::move(spec), std::move(options)));
+    const auto machine = lab.run(hypervisor->start(std::move(spec), std::move(options)));
+    lab.run(machine->resume());
+    return machine;
   }
 };
 
@@ -47,9 +51,13 @@ std::string status_line(pid_t pid, const std::string& name) {
 }
 
 TEST_F(Qemu, RunsPausesResetsAndPowersOff) {
-  const auto machine = start(lab.spec());
+  const auto machine = lab.run(hypervisor->start(lab.spec(), {}));
   Ear ear(lab, machine);
-  EXPECT_EQ(machine->state(), MachineState::running);
+  EXPECT_EQ(machine->state(), MachineState::ready);
+  EXPECT_EQ(failure_of([&] { lab.run(machine->save(lab.path("guest.vmss"), {})); }).kind(),
+            ErrorKind::invalid_state);
+  lab.run(machine->resume());
+  EXPECT_EQ(ear.next<StateChanged>().to, MachineState::running);
   SerialLine line(lab, *machine);
   EXPECT_EQ(line.ask('n'), '0');
   EXPECT_EQ(line.ask('n'), '1');
@@ -80,6 +88,7 @@ TEST_F(Qemu, TellsWhatTheGuestDoesToItself) {
   line.send('r');
   EXPECT_TRUE(ear.next<WasReset>().by_guest);
   EXPECT_EQ(line.receive(), 'b');
+  EXPECT_EQ(ear.next<StateChanged>().to, MachineState::running);
   line.send('p');
   EXPECT_EQ(ear.next<StateChanged>().to, MachineState::shut_down);
   EXPECT_EQ(ear.next<Exited>().exit.cause, Exit::Cause::guest_shut_down);
@@ -139,13 +148,28 @@ TEST_F(Qemu, SuspendsAndResumes) {
   lab.run(machine->save(lab.path("guest.vmss"), [&](int percent) { progress.push_back(percent); }));
   EXPECT_EQ(machine->exit()->cause, Exit::Cause::saved);
   EXPECT_EQ(progress.back(), 100);
+  EXPECT_EQ(ear.next<StateChanged>().to, MachineState::running);
   EXPECT_EQ(ear.next<StateChanged>().to, MachineState::saving);
+  EXPECT_FALSE(fs::exists(unfinished_state(lab.path("guest.vmss"))));
 
   machine = start(spec, {.restore_from = lab.path("guest.vmss")});
   EXPECT_EQ(machine->state(), MachineState::running);
   SerialLine line(lab, *machine, 0);
   EXPECT_EQ(line.ask('n'), '1');  // it counts on where it was
   lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, LeavesNothingOfAStateWhenItsProcessIsKilled) {
+  const auto machine = start(lab.spec());
+  Ear ear(lab, machine);
+  const pid_t pid = process_of(lab, "guest");
+  const auto kill_it = [&](int) { ::kill(pid, SIGKILL); };
+  EXPECT_EQ(failure_of([&] { lab.run(machine->save(lab.path("guest.vmss"), kill_it)); }).kind(),
+            ErrorKind::gone);
+  EXPECT_EQ(ear.next<Exited>().exit.cause, Exit::Cause::killed);
+  EXPECT_FALSE(fs::exists(lab.path("guest.vmss")));
+  EXPECT_FALSE(fs::exists(unfinished_state(lab.path("guest.vmss"))));
+  EXPECT_TRUE(lab.is_gone("guest"));
 }
 
 TEST_F(Qemu, RefusesAStateOfAnotherMachine) {
@@ -275,6 +299,19 @@ TEST_F(Qemu, ChangesAMachineThatRuns) {
   lab.run(machine->power_off());
 }
 
+// It closes the tray of a drive it resets, between any two commands.
+TEST_F(Qemu, ChangesAMediumWhileTheFirmwareStarts) {
+  const auto machine = start(lab.spec());
+  const std::string isos[] = {lab.make_image("first.iso"), lab.make_image("second.iso")};
+  for (int boots = 1; boots <= 5; ++boots) {
+    for (int change = 0; change < 16; ++change)
+      lab.run(machine->change_medium(3000, isos[change % 2]));
+    SerialLine(lab, *machine, boots);
+    lab.run(machine->reset());
+  }
+  lab.run(machine->power_off());
+}
+
 TEST_F(Qemu, UndoesAHotChangeThatFails) {
   const auto machine = start(lab.spec());
   Disk disk{.key = 2001, .controller_key = 1000, .unit = 1, .path = lab.make_image("second.img")};
@@ -371,7 +408,10 @@ void start_in_a_daemon_that_dies(Lab& lab, const std::vector<std::string>& ids) 
       lab.io.notify_fork(asio::execution_context::fork_child);
       const auto hypervisor = lab.hypervisor();
       std::vector<std::shared_ptr<Machine>> machines;
-      for (const auto& id : ids) machines.push_back(lab.run(hypervisor->start(lab.spec(id), {})));
+      for (const auto& id : ids) {
+        machines.push_back(lab.run(hypervisor->start(lab.spec(id), {})));
+        lab.run(machines.back()->resume());
+      }
       ::raise(SIGKILL);
     } catch (const std::exception& e) {
       fmt::print(stderr, "{}\n", e.what());
@@ -417,6 +457,168 @@ TEST_F(Qemu, FindsItsGuestsAgainAfterTheDaemonDied) {
   EXPECT_EQ(ear.next<Exited>().exit.cause, Exit::Cause::guest_shut_down);
 }
 
+// A daemon in a process of its own, killed before its `step`th step after the one that calls
+// begin(). False when its work was done before. There must be no other thread: it forks.
+bool dies_before_step(long step, Lab& lab,
+                      const std::function<void(Hypervisor&, std::function<void()> begin)>& work) {
+  const pid_t daemon = ::fork();
+  if (daemon == 0) {
+    try {
+      lab.io.notify_fork(asio::execution_context::fork_child);
+      const auto hypervisor = lab.hypervisor();
+      work(*hypervisor, [&] { crash_before_step(step); });
+      crash_before_step(0);
+      ::_exit(0);  // guests live on, as those of a daemon that was killed
+    } catch (const std::exception& e) {
+      fmt::print(stderr, "{}\n", e.what());
+    }
+    ::_exit(1);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(daemon, &status, 0), daemon);
+  EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << "it failed by itself";
+  return WIFSIGNALED(status);
+}
+
+// How many processes hold a file open: whatever else they hide, a guest holds its disk.
+int holders_of(const std::string& path) {
+  int holders = 0;
+  for (const auto& process : fs::directory_iterator("/proc")) {
+    std::error_code code;
+    for (const auto& fd : fs::directory_iterator(process.path() / "fd", code)) {
+      if (fs::read_symlink(fd, code) == path) {
+        ++holders;
+        break;
+      }
+    }
+  }
+  return holders;
+}
+
+// What a daemon finds when it is started again: no machine, or the one that was meant.
+std::shared_ptr<Machine> find_again(Lab& lab, Hypervisor& hypervisor) {
+  const auto machines = lab.run(hypervisor.adopt());
+  EXPECT_LE(machines.size(), 1u);
+  return machines.empty() ? nullptr : machines[0];
+}
+
+struct AfterACrash : Qemu {
+  const MachineSpec spec = lab.spec();
+  const std::string state = lab.path("guest.vmss");
+
+  // Nothing of the guest runs, and no directory of it is left.
+  void expect_gone() {
+    EXPECT_EQ(holders_of(lab.path("guest.img")), 0);
+    EXPECT_TRUE(lab.is_gone("guest"));
+    EXPECT_FALSE(fs::exists(unfinished_state(state)));
+  }
+  void expect_one_that_counts_from(char number, Machine& machine, int boots) {
+    EXPECT_EQ(holders_of(lab.path("guest.img")), 1);
+    EXPECT_EQ(machine.state(), MachineState::running);
+    EXPECT_EQ(SerialLine(lab, machine, boots).ask('n'), number);
+  }
+};
+
+TEST_F(AfterACrash, AStartIsWholeOrNeverWas) {
+  bool died = true;
+  int ready = 0, running = 0;
+  for (long step = 1; died; ++step) {
+    SCOPED_TRACE(step);
+    hypervisor.reset();
+    died = dies_before_step(step, lab, [&](Hypervisor& own, const auto& begin) {
+      lab.run(own.capabilities());
+      begin();
+      lab.run(lab.run(own.start(spec, {}))->resume());
+    });
+    hypervisor = lab.hypervisor();
+    const auto machine = find_again(lab, *hypervisor);
+    if (machine && machine->state() == MachineState::exited) {
+      EXPECT_EQ(machine->exit()->cause, Exit::Cause::interrupted_start);
+    } else if (machine) {
+      ++(machine->state() == MachineState::ready ? ready : running);
+      if (machine->state() == MachineState::ready) lab.run(machine->resume());
+      expect_one_that_counts_from('0', *machine, 1);
+      lab.run(machine->power_off());
+    }
+    expect_gone();
+  }
+  EXPECT_GT(ready, 0);
+  EXPECT_GT(running, 1);
+}
+
+// One guest, which counts on through all of it.
+TEST_F(AfterACrash, ASaveIsWholeOrTheGuestRunsOn) {
+  expect_one_that_counts_from('0', *start(spec), 1);
+  bool died = true;
+  char number = '1';
+  int saved = 0, undone = 0;
+  for (long step = 1; died; ++step) {
+    SCOPED_TRACE(step);
+    hypervisor.reset();
+    died = dies_before_step(step, lab, [&](Hypervisor& own, const auto& begin) {
+      const auto machine = lab.run(own.adopt()).at(0);
+      begin();
+      lab.run(machine->save(state, {}));
+    });
+    hypervisor = lab.hypervisor();
+    auto machine = find_again(lab, *hypervisor);
+    const bool ended = !machine || machine->state() == MachineState::exited;
+    ++(ended ? saved : undone);
+    EXPECT_EQ(fs::exists(state), ended);
+    EXPECT_FALSE(fs::exists(unfinished_state(state)));
+    if (ended) {
+      if (machine) {
+        EXPECT_EQ(machine->exit()->cause, Exit::Cause::saved);
+      }
+      expect_gone();
+      machine = start(spec, {.restore_from = state});
+      fs::remove(state);
+    }
+    expect_one_that_counts_from(number++, *machine, 0);
+    if (!died) lab.run(machine->power_off());
+  }
+  expect_gone();
+  EXPECT_GT(saved, 1);
+  EXPECT_GT(undone, 1);
+}
+
+TEST_F(AfterACrash, ARestoreIsWholeOrTheStateIsStillThere) {
+  {
+    const auto machine = start(spec);
+    EXPECT_EQ(SerialLine(lab, *machine).ask('n'), '0');
+    lab.run(machine->save(state, {}));
+  }
+  bool died = true;
+  int undone = 0, ready = 0, running = 0;
+  for (long step = 1; died; ++step) {
+    SCOPED_TRACE(step);
+    hypervisor.reset();
+    died = dies_before_step(step, lab, [&](Hypervisor& own, const auto& begin) {
+      lab.run(own.capabilities());
+      begin();
+      lab.run(lab.run(own.start(spec, {.restore_from = state}))->resume());
+    });
+    hypervisor = lab.hypervisor();
+    auto machine = find_again(lab, *hypervisor);
+    if (!machine || machine->state() == MachineState::exited) {
+      if (machine) {
+        EXPECT_EQ(machine->exit()->cause, Exit::Cause::interrupted_start);
+      }
+      ++undone;
+      expect_gone();
+      continue;
+    }
+    ++(machine->state() == MachineState::ready ? ready : running);
+    if (machine->state() == MachineState::ready) lab.run(machine->resume());
+    expect_one_that_counts_from('1', *machine, 0);
+    lab.run(machine->power_off());
+    expect_gone();
+  }
+  EXPECT_GT(undone, 1);
+  EXPECT_GT(ready, 0);
+  EXPECT_GT(running, 1);
+}
+
 TEST_F(Qemu, LearnsThatAnAdoptedGuestShutDownWhileNobodyWatched) {
   auto machine = start(lab.spec());
   auto line = std::make_unique<SerialLine>(lab, *machine);
@@ -429,43 +631,6 @@ TEST_F(Qemu, LearnsThatAnAdoptedGuestShutDownWhileNobodyWatched) {
   machine = lab.run(hypervisor->adopt()).at(0);
   Ear ear(lab, machine);
   EXPECT_EQ(ear.next<Exited>().exit.cause, Exit::Cause::guest_shut_down);
-}
-
-TEST_F(Qemu, EndsAStartThatWasInterrupted) {
-  const pid_t pid = [&] {
-    auto machine = start(lab.spec());
-    return process_of(lab, "guest");
-  }();
-  // What a daemon that died before the guest ran leaves: a paused QEMU and a record that says so.
-  auto machine = lab.run(lab.hypervisor()->adopt()).at(0);
-  lab.run(machine->pause());
-  machine.reset();
-  MachineRecord record = read_record(lab.path("run/guest"));
-  record.operation = MachineRecord::Operation::starting;
-  write_record(lab.path("run/guest"), record);
-
-  hypervisor = lab.hypervisor();
-  machine = lab.run(hypervisor->adopt()).at(0);
-  EXPECT_EQ(machine->exit()->cause, Exit::Cause::interrupted_start);
-  EXPECT_FALSE(read_process_stat(pid));
-}
-
-TEST_F(Qemu, UndoesASaveThatWasInterrupted) {
-  start(lab.spec()).reset();
-  hypervisor = lab.hypervisor();
-  auto machine = lab.run(hypervisor->adopt()).at(0);
-  lab.run(machine->pause());
-  machine.reset();
-  MachineRecord record = read_record(lab.path("run/guest"));
-  record.operation = MachineRecord::Operation::saving;
-  write_record(lab.path("run/guest"), record);
-
-  hypervisor = lab.hypervisor();
-  machine = lab.run(hypervisor->adopt()).at(0);
-  EXPECT_EQ(machine->state(), MachineState::running);
-  SerialLine line(lab, *machine);
-  EXPECT_EQ(line.ask('n'), '0');
-  lab.run(machine->power_off());
 }
 
 TEST_F(Qemu, ReportsARecordItCannotRead) {

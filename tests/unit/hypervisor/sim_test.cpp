@@ -15,13 +15,18 @@ struct Sim : ::testing::Test {
     return make_sim_hypervisor(lab.io.get_executor(), {.state_directory = lab.path("sim")});
   }
   std::shared_ptr<Machine> start(MachineSpec spec, StartOptions options = {}) {
-    return lab.run(hypervisor->start(std::move(spec), std::move(options)));
+    const auto machine = lab.run(hypervisor->start(std::move(spec), std::move(options)));
+    lab.run(machine->resume());
+    return machine;
   }
 };
 
 TEST_F(Sim, GoesThroughTheStatesARealMachineDoes) {
-  const auto machine = start(lab.spec());
+  const auto machine = lab.run(hypervisor->start(lab.spec(), {}));
   Ear ear(lab, machine);
+  EXPECT_EQ(machine->state(), MachineState::ready);
+  lab.run(machine->resume());
+  EXPECT_EQ(ear.next<StateChanged>().to, MachineState::running);
   EXPECT_TRUE(machine->agent_connected());
   lab.run(machine->pause());
   EXPECT_EQ(ear.next<StateChanged>().to, MachineState::paused);

@@ -215,8 +215,9 @@ TEST(CommandLine, FollowsTheAccelerator) {
   kvm.kvm = true;
   EXPECT_THAT(joined(build_command_line(full_spec(), kvm, "/run", false)),
               HasSubstr("-accel\nkvm\n-cpu\nhost,vmx=off,svm=off\n"));
-  EXPECT_THAT(joined(build_command_line(full_spec(), platform, "/run", false)),
-              HasSubstr("-accel\ntcg,thread=multi,tb-size=64\n-cpu\nmax,la57=off,vmx=off,svm=off\n"));
+  EXPECT_THAT(
+      joined(build_command_line(full_spec(), platform, "/run", false)),
+      HasSubstr("-accel\ntcg,thread=multi,tb-size=64\n-cpu\nmax,la57=off,vmx=off,svm=off\n"));
 }
 
 TEST(Devices, NameDisksForTheWholeWorld) {
@@ -234,6 +235,7 @@ TEST(Devices, NameDisksForTheWholeWorld) {
 TEST(MachineRecord, SurvivesItsJson) {
   const MachineRecord record{.process = {.pid = 4711, .start_time = 1ull << 40, .boot_id = "b"},
                              .operation = MachineRecord::Operation::saving,
+                             .state_path = "/vm/guest.vmss",
                              .machine_type = "pc",
                              .accelerator = "tcg",
                              .spec = full_spec()};

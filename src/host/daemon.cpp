@@ -108,7 +108,6 @@ class Daemon {
   std::unique_ptr<Host> host_;
   std::shared_ptr<kernel::SessionManager> session_manager_;
   std::shared_ptr<HostNetworkSystem> network_system_;
-  std::shared_ptr<HostDatastoreSystem> datastore_system_;
   std::unique_ptr<Statistics> statistics_;
   std::unique_ptr<wire::CertificateStore> certificates_;
   std::unique_ptr<kernel::SdkService> sdk_;
@@ -164,22 +163,22 @@ void Daemon::make_services() {
   inventory.emplace<VirtualDiskManager>(*host_);
   inventory.emplace<LicenseManager>(*host_);
   inventory.emplace<EnvironmentBrowser>(*host_);
-  datastore_system_ = inventory.emplace<HostDatastoreSystem>(*host_);
+  host_->datastore_system = inventory.emplace<HostDatastoreSystem>(*host_);
   network_system_ = inventory.emplace<HostNetworkSystem>(*host_);
-  inventory.emplace<HostStorageSystem>(*host_);
+  host_->storage_system = inventory.emplace<HostStorageSystem>(*host_);
   inventory.emplace<HostAutoStartManager>(*host_);
   statistics_ = std::make_unique<Statistics>(*host_);
 }
 
 Async<void> Daemon::restore() {
   co_await network_system_->start();
+  co_await host_->storage_system->start();
   restore_datastores(*host_);
   if (host_->datastores.empty()) {
     const fs::path folder = host_->identity.state / kFirstDatastore;
     fs::create_directories(folder);
     open_datastore(*host_, kFirstDatastore, folder.string());
   }
-  datastore_system_->refresh();
   co_await restore_virtual_machines(*host_);
 }
 

@@ -124,6 +124,7 @@ Async<void> Datastore::rename(std::string name, std::string user) {
   host().datastores.erase(before);
   host().datastores[name] = me;
   co_await refresh();
+  host().datastores_changed();
   for (const auto& vm : vms) co_await vm->follow_renaming(files_);
   vim::DatastoreRenamedEvent event;
   event.oldName = before;

@@ -6,6 +6,8 @@
 #include "host/datacenter.h"
 #include "host/datastore.h"
 #include "host/folder.h"
+#include "host/host_datastore_system.h"
+#include "host/host_storage_system.h"
 #include "host/host_system.h"
 #include "host/names.h"
 #include "host/network.h"
@@ -113,6 +115,7 @@ void Host::add_datastore(const std::shared_ptr<Datastore>& added) {
   datacenter->update([&](auto& p) { add_reference(p.datastore, ref); });
   compute_resource->update([&](auto& p) { add_reference(p.datastore, ref); });
   host_system->update([&](auto& p) { add_reference(p.datastore, ref); });
+  datastores_changed();
 }
 
 void Host::remove_datastore(const MoRef& ref) {
@@ -122,6 +125,12 @@ void Host::remove_datastore(const MoRef& ref) {
   host_system->update([&](auto& p) { remove_reference(p.datastore, ref); });
   kernel.inventory.remove(ref);
   std::erase_if(datastores, [&](const auto& entry) { return entry.second->self() == ref; });
+  datastores_changed();
+}
+
+void Host::datastores_changed() {
+  datastore_system->refresh();
+  storage_system->refresh_volumes();
 }
 
 void Host::add_network(const std::shared_ptr<Network>& added) {

@@ -27,6 +27,8 @@ class ConsoleTable;
 class Datacenter;
 class Datastore;
 class Folder;
+class HostDatastoreSystem;
+class HostStorageSystem;
 class HostSystem;
 class Network;
 class ResourcePool;
@@ -60,6 +62,8 @@ struct Host {
   std::shared_ptr<ComputeResource> compute_resource;
   std::shared_ptr<ResourcePool> resource_pool;
   std::shared_ptr<HostSystem> host_system;
+  std::shared_ptr<HostDatastoreSystem> datastore_system;
+  std::shared_ptr<HostStorageSystem> storage_system;
 
   std::shared_ptr<ConsoleTable> consoles;
 
@@ -94,6 +98,8 @@ struct Host {
   void remove_virtual_machine(const MoRef& vm);
   void add_datastore(const std::shared_ptr<Datastore>& datastore);
   void remove_datastore(const MoRef& datastore);
+  // Tells HostDatastoreSystem and HostStorageSystem that the list, or what one of them is, changed.
+  void datastores_changed();
   void add_network(const std::shared_ptr<Network>& network);
   void remove_network(const MoRef& network);
 };

@@ -25,7 +25,6 @@ Async<MoRef> HostDatastoreSystem::CreateLocalDatastore(
   if (!r.path.starts_with('/'))
     throw kernel::invalid_argument("path", fmt::format("'{}' is no absolute path", r.path));
   const auto opened = open_datastore(host_, r.name, r.path);
-  refresh();
   vim::LocalDatastoreCreatedEvent event;
   event.datastore.name = r.name;
   event.datastore.datastore = opened->self();
@@ -38,7 +37,6 @@ Async<MoRef> HostDatastoreSystem::CreateLocalDatastore(
 Async<void> HostDatastoreSystem::RemoveDatastore(model::Call& call,
                                                  const vim::RemoveDatastoreRequestType& r) {
   close_datastore(host_, r.datastore, kernel::context(call).user());
-  refresh();
   co_return;
 }
 

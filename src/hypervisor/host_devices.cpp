@@ -4,7 +4,7 @@
 
 #include <sstream>
 
-#include "hypervisor/sysfs.h"
+#include "base/sysfs.h"
 
 namespace virga::hypervisor {
 namespace {

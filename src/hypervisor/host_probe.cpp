@@ -10,7 +10,7 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "hypervisor/sysfs.h"
+#include "base/sysfs.h"
 
 namespace virga::hypervisor {
 namespace {
@@ -167,19 +167,6 @@ std::vector<PciDevice> probe_pci(const fs::path& root) {
   return devices;
 }
 
-bool is_pci_address(const std::string& name) {
-  return name.size() == 12 && name[4] == ':' && name[7] == ':' && name[10] == '.';
-}
-
-// The last PCI device on the way to a device: the adapter it hangs on.
-std::string adapter_of(const fs::path& link) {
-  std::error_code code;
-  std::string address;
-  for (const fs::path& part : fs::canonical(link, code))
-    if (is_pci_address(part)) address = part;
-  return address;
-}
-
 // Loops, RAM disks and volumes made of others live under /sys/devices/virtual; so do the disks of a
 // multipath NVMe subsystem, which are real.
 bool is_physical(const fs::path& link) {
@@ -203,7 +190,7 @@ std::vector<BlockDevice> probe_disks(const fs::path& root) {
          .sector_bytes = static_cast<std::uint32_t>(read_number(path / "queue/logical_block_size")),
          .rotational = read_number(path / "queue/rotational") != 0,
          .removable = read_number(path / "removable") != 0,
-         .pci_address = adapter_of(path)});
+         .pci_address = pci_address_of(path)});
   }
   return disks;
 }
@@ -216,7 +203,7 @@ std::vector<NetworkDevice> probe_nics(const fs::path& root) {
     nics.push_back({.name = path.filename(),
                     .mac = read_text(path / "address"),
                     .driver = link_target_name(path / "device/driver"),
-                    .pci_address = adapter_of(path),
+                    .pci_address = pci_address_of(path),
                     .mtu = static_cast<std::uint32_t>(read_number(path / "mtu")),
                     .speed_mbps = std::max(0, to_int(speed)),
                     .full_duplex = read_text(path / "duplex") == "full",

@@ -1,9 +1,12 @@
 #include "kernel/database.h"
 
+#include <fcntl.h>
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace virga::kernel {
 namespace {
@@ -74,6 +77,11 @@ struct Database::State {
 
 Database::Database(const std::filesystem::path& file) : state_(std::make_unique<State>()) {
   state_->file = file.empty() ? ":memory:" : file.string();
+  // Secrets lie in it. SQLite gives the files it makes beside this one the same permissions.
+  if (!file.empty()) {
+    const Fd created = open_file(file, O_RDWR | O_CREAT, 0600);
+    if (::fchmod(created.get(), 0600) != 0) throw system_error(state_->file, "cannot protect");
+  }
   guarded(state_->file, [&] {
     state_->sql.open(soci::sqlite3, "dbname=" + state_->file);
     if (!file.empty()) {
@@ -84,9 +92,6 @@ Database::Database(const std::filesystem::path& file) : state_(std::make_unique<
     }
     migrate(state_->sql, state_->file);
   });
-  if (!file.empty())
-    std::filesystem::permissions(file, std::filesystem::perms::owner_read |
-                                           std::filesystem::perms::owner_write);
 }
 
 Database::~Database() {

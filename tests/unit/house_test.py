@@ -8,10 +8,12 @@ FLOORS = {
     "model": {"base", "wire"},
     "kernel": {"base", "wire", "model"},
     "vmx": {"base"},
+    "storage": {"base"},
     "datastore": {"base", "vmx"},
     "hypervisor": {"base", "vmx", "datastore"},
     "switching": {"base"},
-    "host": {"base", "wire", "model", "kernel", "vmx", "datastore", "hypervisor", "switching"},
+    "host": {"base", "wire", "model", "kernel", "vmx", "storage", "datastore", "hypervisor",
+             "switching"},
     "cli": {"base", "wire", "model", "kernel"},
 }
 # Headers the schema compiler makes belong to a floor as well.

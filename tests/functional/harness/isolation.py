@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import itertools
 import os
 import signal
 import subprocess
@@ -26,6 +27,7 @@ def enter():
 
 
 _neighbours = []
+_numbers = itertools.count()
 
 
 @contextlib.contextmanager
@@ -35,7 +37,7 @@ def neighbour(ours, theirs):
     Open vSwitch's userspace datapath exists once in a namespace, so there is one host in each.
     Gives the path to enter it by; `ours` and `theirs` are the addresses at the cable's ends.
     """
-    name = f"virga-{os.getpid()}"
+    name = f"vg-{os.getpid()}-{next(_numbers)}"
     path = f"/run/netns/{name}"
     for command in (f"ip netns add {name}",
                     f"ip link add {name} type veth peer name cable netns {name}",

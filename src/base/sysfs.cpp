@@ -1,10 +1,18 @@
-#include "hypervisor/sysfs.h"
+#include "base/sysfs.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/error.h"
 
-namespace virga::hypervisor {
+namespace virga {
+namespace {
+
+bool is_pci_address(const std::string& name) {
+  return name.size() == 12 && name[4] == ':' && name[7] == ':' && name[10] == '.';
+}
+
+}  // namespace
 
 std::string read_text(const fs::path& path) {
   try {
@@ -37,4 +45,12 @@ std::string link_target_name(const fs::path& link) {
   return fs::read_symlink(link, code).filename();
 }
 
-}  // namespace virga::hypervisor
+std::string pci_address_of(const fs::path& device) {
+  std::error_code code;
+  std::string address;
+  for (const fs::path& part : fs::canonical(device, code))
+    if (is_pci_address(part)) address = part;
+  return address;
+}
+
+}  // namespace virga

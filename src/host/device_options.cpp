@@ -104,7 +104,8 @@ void add_scsi(DeviceOptionList& options, vmx::ControllerModel model) {
   option.devices = int_option(0, units, 0);
   option.supportedDevice = {"VirtualDisk"};
   option.numSCSIDisks = int_option(0, units, 0);
-  option.sharing = {vim::VirtualSCSISharing::noSharing};
+  option.sharing = {vim::VirtualSCSISharing::noSharing, vim::VirtualSCSISharing::virtualSharing,
+                    vim::VirtualSCSISharing::physicalSharing};
   option.hotAddRemove = bool_option(true, true);
   option.scsiCtlrUnitNumber = vmx::scsi_own_unit;
   options.add(std::move(option));
@@ -133,6 +134,16 @@ void add_sata(DeviceOptionList& options) {
   options.add(std::move(sata));
 }
 
+void add_nvme(DeviceOptionList& options) {
+  vim::VirtualNVMEControllerOption nvme;
+  nvme.type = api_type(vmx::ControllerModel::nvme);
+  nvme.controllerType = "VirtualPCIController";
+  nvme.devices = nvme.numNVMEDisks =
+      int_option(0, usable_units(vmx::ControllerModel::nvme, options.version()), 0);
+  nvme.supportedDevice = {"VirtualDisk"};
+  options.add(std::move(nvme));
+}
+
 void add_buses(DeviceOptionList& options) {
   const auto controllers = int_option(0, vmx::max_controllers(vmx::Bus::scsi), 0);
   vim::VirtualPCIControllerOption pci;
@@ -146,6 +157,7 @@ void add_buses(DeviceOptionList& options) {
   pci.numSasSCSIControllers = if_version_has("VirtualLsiLogicSASController", controllers);
   pci.numParaVirtualSCSIControllers = if_version_has("ParaVirtualSCSIController", controllers);
   pci.numSATAControllers = if_version_has("VirtualAHCIController", controllers);
+  pci.numNVMEControllers = model::share(if_version_has("VirtualNVMEController", controllers));
   pci.numEthernetCards = adapters;
   pci.numVmxnet3EthernetCards = if_version_has("VirtualVmxnet3", adapters);
   pci.numVideoCards = int_option(1, 1, 1);
@@ -235,6 +247,7 @@ model::List<vim::VirtualDeviceOption> device_options(const HardwareVersion& vers
   add_scsi<vim::VirtualLsiLogicControllerOption>(options, vmx::ControllerModel::lsi_logic);
   add_scsi<vim::VirtualLsiLogicSASControllerOption>(options, vmx::ControllerModel::lsi_sas);
   add_sata(options);
+  add_nvme(options);
   add_disk(options);
   add_cdrom(options);
   add_adapter<vim::VirtualVmxnet3Option>(options, vmx::AdapterModel::vmxnet3);

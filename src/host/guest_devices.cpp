@@ -9,6 +9,7 @@ namespace {
 constexpr std::string_view kPvscsi = "ParaVirtualSCSIController";
 constexpr std::string_view kLsiLogic = "VirtualLsiLogicController";
 constexpr std::string_view kLsiSas = "VirtualLsiLogicSASController";
+constexpr std::string_view kNvme = "VirtualNVMEController";
 constexpr std::string_view kSata = "VirtualAHCIController";
 constexpr std::string_view kIde = "VirtualIDEController";
 constexpr std::string_view kVmxnet3 = "VirtualVmxnet3";
@@ -16,7 +17,7 @@ constexpr std::string_view kE1000e = "VirtualE1000e";
 constexpr std::string_view kE1000 = "VirtualE1000";
 constexpr std::string_view kVlance = "VirtualPCNet32";
 
-constexpr std::string_view kDiskControllers[] = {kPvscsi, kLsiSas, kLsiLogic, kSata, kIde};
+constexpr std::string_view kDiskControllers[] = {kPvscsi, kLsiSas, kLsiLogic, kNvme, kSata, kIde};
 constexpr std::string_view kAdapters[] = {kVmxnet3, kE1000e, kE1000, kVlance};
 
 struct Rule {

@@ -8,6 +8,7 @@
 #include "host/config_option.h"
 #include "host/console.h"
 #include "host/datastore.h"
+#include "host/mac_conflicts.h"
 #include "host/names.h"
 #include "host/network.h"
 #include "host/vm_log.h"
@@ -53,7 +54,7 @@ std::string VirtualMachine::display_name() const {
 
 Async<void> VirtualMachine::load() {
   config_ = vmx::read(file_);
-  bool changed = vmx::generate_missing_macs(config_);
+  bool changed = vmx::generate_missing_macs(config_, context().mac_in_use);
   if (config_.bios_uuid.empty()) {
     config_.bios_uuid = make_uuid();
     changed = true;
@@ -103,6 +104,13 @@ ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_
   context.absolute = [&host](const vmx::DatastorePath& path) {
     const auto place = host.locate(path.format());
     return (place.datastore->root() / place.path).string();
+  };
+  context.mac_in_use = [&host, here = config_file.format()](const std::string& mac) {
+    return std::any_of(host.virtual_machines.begin(), host.virtual_machines.end(),
+                       [&](const auto& entry) {
+                         const VirtualMachine& other = *entry.second;
+                         return other.config_file().display() != here && other.has_mac(mac);
+                       });
   };
   context.host_name = host.identity.name;
   context.max_vcpus = host.capabilities.max_vcpus;
@@ -248,6 +256,11 @@ Async<void> VirtualMachine::save_config(vmx::MachineConfig config) {
 
 void VirtualMachine::log(const std::string& line) {
   append_log(config_file_, log_policy(config_), line);
+}
+
+bool VirtualMachine::has_mac(const std::string& mac) const {
+  const auto has_it = [&](const auto& adapter) { return adapter.mac == mac; };
+  return std::any_of(config_.network_adapters.begin(), config_.network_adapters.end(), has_it);
 }
 
 // --- Tasks ------------------------------------------------------------------------------------
@@ -417,6 +430,7 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
   std::vector<vmx::DatastorePath> made_or_removed = paths_of(plan.create);
   made_or_removed.insert(made_or_removed.end(), plan.destroy.begin(), plan.destroy.end());
   const DiskJournal journal(host(), config_file_, made_or_removed);
+  const vmx::MachineConfig before = config_;
   co_await create_disks(host(), plan.create, handle);
   std::exception_ptr failure;
   try {
@@ -445,6 +459,7 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
     publish_config();
     std::rethrow_exception(failure);
   }
+  report_mac_conflicts(host(), *this, before);
   for (const auto& [key, connected] : plan.connections.connected) device_state_.connected[key] = connected;
   co_await delete_disks(host(), plan.destroy);
   publish_config();
@@ -503,6 +518,7 @@ const vmx::NetworkAdapter& VirtualMachine::adapter_with(const vmx::MachineConfig
 
 Async<void> VirtualMachine::apply_hot(const ConfigPlan& plan) {
   const hypervisor::MachineSpec spec = machine_spec(plan.config, context(), machine_id(), plan.connections);
+  require_disks_free(plan.config, spec);
   for (const int key : plan.removed) co_await unplug(key);
   for (const int key : plan.added) co_await plug(plan, spec, key);
   for (const int key : plan.edited) co_await change_live(spec, key, plan);

@@ -41,6 +41,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   bool powered_on() const {
     return properties().runtime->powerState == vim::VirtualMachinePowerState::poweredOn;
   }
+  bool has_mac(const std::string& mac) const;
   // Whether its configuration names that disk.
   bool has_disk(const datastore::Location& disk) const;
   // Returns when a run has ended, or after `timeout`.
@@ -115,6 +116,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> start_machine(kernel::TaskHandle& handle);
   Async<void> let_run(std::shared_ptr<hypervisor::Machine> machine);
   Async<void> finish_power_on(std::shared_ptr<hypervisor::Machine> machine);
+  // Throws FileLocked naming a disk that another VM runs on, unless both share it.
+  void require_disks_free(const vmx::MachineConfig& config,
+                          const hypervisor::MachineSpec& spec) const;
   Async<hypervisor::StartOptions> prepare_start(hypervisor::MachineSpec& spec);
   // Asks the user what to do about a full disk; AnswerVM goes on.
   void ask_about_space(const std::string& message);

@@ -11,6 +11,7 @@
 #include "datastore/browse.h"
 #include "datastore/files.h"
 #include "host/datastore.h"
+#include "host/mac_conflicts.h"
 #include "host/names.h"
 #include "host/network.h"
 #include "host/resource_pool.h"
@@ -206,8 +207,8 @@ Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::s
     if (other->config().instance_uuid == plan.config.instance_uuid)
       throw kernel::invalid_argument("config.instanceUuid", other->properties().name + " has it already");
   }
-  vmx::generate_missing_macs(plan.config);
   plan.config.extended_config = config_path.stem() + ".vmxf";
+  vmx::generate_missing_macs(plan.config, config_context(host, config_path).mac_in_use);
 
   std::vector<std::pair<datastore::Location, datastore::DiskSpec>> disks;
   for (const DiskToCreate& disk : plan.create) disks.emplace_back(host.locate(disk.path.format()), disk.spec);
@@ -241,6 +242,7 @@ Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::s
   event.vm = model::share(argument_of(*vm));
   host.post(std::move(event), fmt::format("Created virtual machine {} on {} in ha-datacenter", name,
                                           host.identity.name), user);
+  report_mac_conflicts(host, *vm, {});
   co_return model::any(vm->self());
 }
 
@@ -284,6 +286,7 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   event.vm = model::share(argument_of(*vm));
   host.post(std::move(event), fmt::format("Registered {} on {} in ha-datacenter",
                                           vm->properties().name, host.identity.name), user);
+  report_mac_conflicts(host, *vm, {});
   co_return model::any(vm->self());
 }
 

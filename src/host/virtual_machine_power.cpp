@@ -88,6 +88,7 @@ Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
   disks_ = co_await query_disks(config_);
   const bool resuming = !config_.suspend_state.empty();
   hypervisor::MachineSpec spec = machine_spec(config_, context(), machine_id());
+  require_disks_free(config_, spec);
   hypervisor::StartOptions options = co_await prepare_start(spec);
   handle.report(30);
   log(fmt::format("{} {} with {} vCPU and {} MB, {} ({})",
@@ -119,6 +120,23 @@ Async<void> VirtualMachine::let_run(std::shared_ptr<hypervisor::Machine> machine
   }
   co_await memory_.remove_spent(config_.suspend_state);
   if (failure) std::rethrow_exception(failure);
+}
+
+void VirtualMachine::require_disks_free(const vmx::MachineConfig& config,
+                                        const hypervisor::MachineSpec& spec) const {
+  for (const auto& [ref, other] : host().virtual_machines) {
+    if (other.get() == this || !other->machine()) continue;
+    const hypervisor::Disk* contested = contested_disk(spec, other->machine()->spec());
+    if (!contested) continue;
+    const auto disk = std::find_if(config.disks.begin(), config.disks.end(), [&](const auto& it) {
+      return device_key(it) == contested->key;
+    });
+    vim::FileLocked detail;
+    detail.file = resolve_file(context(), disk->file).format();
+    const std::string message = fmt::format("{}: {} is in use by {}.", properties().name,
+                                            detail.file, other->properties().name);
+    throw kernel::Fault(std::move(detail), message);
+  }
 }
 
 Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::MachineSpec& spec) {
@@ -400,6 +418,7 @@ Async<MoRef> VirtualMachine::SuspendVM_Task(model::Call& call, const vim::Suspen
   co_return run_task(call, "SuspendVM_Task", "VirtualMachine.suspend",
                      [this, user](kernel::TaskHandle& handle) -> Async<Any> {
                        running_machine();
+                       require_savable(config_);
                        post(vim::VmSuspendingEvent{},
                             fmt::format("{} on {} in ha-datacenter is being suspended",
                                         properties().name, host().identity.name), user);

@@ -41,6 +41,8 @@ struct ConfigContext {
   std::function<std::string(const MoRef&)> name_of;
   // The place in a datastore as a path of this machine, for the hypervisor.
   std::function<std::string(const vmx::DatastorePath&)> absolute;
+  // Whether another VM of this host has that address.
+  std::function<bool(const std::string& mac)> mac_in_use;
   std::string host_name;
   std::string host_version = "vmx-19";  // the newest hardware version this host runs
   int max_vcpus = 0;                    // of the hypervisor here
@@ -116,6 +118,10 @@ int upgraded_version(const vmx::MachineConfig& config, const std::optional<std::
 // Throws Fault naming a device this hypervisor cannot give, or a hardware version it does not run.
 hypervisor::MachineSpec machine_spec(const vmx::MachineConfig& config, const ConfigContext& context,
                                      const std::string& id, const DeviceState& connections = {});
+
+// Throws Fault naming the device because of which a running VM can neither be suspended nor have
+// its memory in a snapshot: NotSupported, SharedBusControllerNotSupported.
+void require_savable(const vmx::MachineConfig& config);
 
 // The keys by which API, hypervisor and host name a device, as vSphere numbers them.
 int device_key(const vmx::Controller& controller);

@@ -103,8 +103,9 @@ void DevicePlanner::edit(const DeviceChange& change) {
     if (auto* port = find_device(config().serial_ports, key))
       return edit_serial_port(change, *port);
   } else if (const auto controller_model = controller_model_of(type)) {
-    const auto* controller = find_device(config().controllers, key);
-    if (controller && controller->model == *controller_model) return note(change, key, {"device"});
+    auto* controller = find_device(config().controllers, key);
+    if (controller && controller->model == *controller_model)
+      return edit_controller(change, *controller);
   } else if (fixed_device_key(change.device()) == key) {
     return edit_fixed(change, key);
   } else {
@@ -247,11 +248,42 @@ vmx::DatastorePath DevicePlanner::file_of(const DeviceChange& change,
 
 // --- Controllers -------------------------------------------------------------------------------
 
+namespace {
+
+vmx::BusSharing sharing_of(const DeviceChange& change) {
+  const auto* scsi = change.spec->device.as<vim::VirtualSCSIController>();
+  if (!scsi) return vmx::BusSharing::none;
+  switch (scsi->sharedBus) {
+    case vim::VirtualSCSISharing::virtualSharing:
+      return vmx::BusSharing::within_host;
+    case vim::VirtualSCSISharing::physicalSharing:
+      return vmx::BusSharing::across_hosts;
+    case vim::VirtualSCSISharing::noSharing:
+      break;
+  }
+  return vmx::BusSharing::none;
+}
+
+}  // namespace
+
+void DevicePlanner::edit_controller(const DeviceChange& change, vmx::Controller& controller) {
+  const int key = device_key(controller);
+  const vmx::BusSharing wanted = sharing_of(change);
+  if (wanted != controller.sharing) {
+    planning_.require_powered_off("The bus sharing of " + label(controller));
+    planning_.need("VirtualMachine.Config.EditDevice");
+    controller.sharing = wanted;
+    planning_.plan.edited.push_back(key);
+  }
+  note(change, key, {"device"});
+}
+
 void DevicePlanner::add_controller(const DeviceChange& change) {
   const auto& device = change.device_as<vim::VirtualController>();
   vmx::Controller controller;
   controller.model = *controller_model_of(change.type());
   controller.bus = bus_of(controller.model);
+  controller.sharing = sharing_of(change);
   if (!machine_model(controller.model))
     throw change.not_supported(fmt::format("adding a {}", change.type()));
   const auto free = vmx::first_free_controller(config(), controller.bus);

@@ -83,6 +83,7 @@ class DevicePlanner {
   vmx::DatastorePath file_of(const DeviceChange& change, const std::string& name) const;
 
   void add_controller(const DeviceChange& change);
+  void edit_controller(const DeviceChange& change, vmx::Controller& controller);
   bool remove_controller(const DeviceChange& change);
 
   void add_disk(const DeviceChange& change);

@@ -233,18 +233,6 @@ int pci_unit(const vmx::Controller& controller) {
   return first + controller.number;
 }
 
-vim::VirtualSCSISharing sharing_of(vmx::BusSharing sharing) {
-  switch (sharing) {
-    case vmx::BusSharing::within_host:
-      return vim::VirtualSCSISharing::virtualSharing;
-    case vmx::BusSharing::across_hosts:
-      return vim::VirtualSCSISharing::physicalSharing;
-    case vmx::BusSharing::none:
-      break;
-  }
-  return vim::VirtualSCSISharing::noSharing;
-}
-
 void DeviceList::add(const vmx::Controller& controller) {
   auto device = make_device<vim::VirtualController>(api_type(controller.model));
   vim::VirtualController& it = device.edit();
@@ -255,7 +243,7 @@ void DeviceList::add(const vmx::Controller& controller) {
   if (controller.bus == vmx::Bus::scsi) {
     auto& scsi = static_cast<vim::VirtualSCSIController&>(it);
     scsi.hotAddRemove = true;
-    scsi.sharedBus = sharing_of(controller.sharing);
+    scsi.sharedBus = *model::enumerator<vim::VirtualSCSISharing>(api_word(controller.sharing));
     scsi.scsiCtlrUnitNumber = vmx::scsi_own_unit;
   }
   append(Ptr<vim::VirtualDevice>(device));

@@ -35,6 +35,13 @@ vmx::DiskMode mode_of(const DeviceChange& change, const std::string& word) {
   return *mode;
 }
 
+bool is_multi_writer(const DeviceChange& change, const std::optional<std::string>& sharing) {
+  if (!sharing || *sharing == "sharingNone") return false;
+  if (*sharing == "sharingMultiWriter") return true;
+  throw change.invalid<vim::InvalidDeviceBacking>(
+      "device.backing.sharing", fmt::format("there is no disk sharing '{}'", *sharing));
+}
+
 datastore::Provisioning provisioning_of(const DeviceChange& change,
                                         const vim::VirtualDiskFlatVer2BackingInfo& backing) {
   const bool thin = backing.thinProvisioned.value_or(false);
@@ -149,6 +156,7 @@ void DevicePlanner::add_disk(const DeviceChange& change) {
   if (disk.slot.bus == vmx::Bus::ide) require_version(change, features::ide_disk, "disk on IDE");
   disk.mode =
       backing.diskMode.empty() ? vmx::DiskMode::persistent : mode_of(change, backing.diskMode);
+  disk.multi_writer = is_multi_writer(change, backing.sharing);
   FieldPaths served = {"capacityInKB",      "capacityInBytes",         "backing.fileName",
                        "backing.datastore", "backing.thinProvisioned", "backing.eagerlyScrub"};
   if (backing.diskMode.empty()) served.emplace("backing.diskMode");
@@ -212,12 +220,13 @@ void DevicePlanner::edit_disk(const DeviceChange& change, vmx::Disk& disk) {
           fmt::format("{} is {}, not {}", name, file ? file->format() : disk.file,
                       backing.fileName));
     if (backing.diskMode != api_word(disk.mode)) disk.mode = mode_of(change, backing.diskMode);
+    if (backing.sharing) disk.multi_writer = is_multi_writer(change, backing.sharing);
     grow_disk(change, disk);
     if (!planning_.plan.grow.empty() && planning_.plan.grow.back().key == key)
       served.emplace("backing.eagerlyScrub");
   }
   if (disk != before) {
-    planning_.require_powered_off("The mode of " + name);
+    planning_.require_powered_off("The mode or the sharing of " + name);
     planning_.need("VirtualMachine.Config.EditDevice");
   }
   const bool grows = served.contains("backing.eagerlyScrub");

@@ -72,8 +72,6 @@ class SpecBuilder {
     if (!model)
       throw kernel::not_supported(
           fmt::format("{} ({})", label(controller), api_type(controller.model)));
-    if (controller.sharing != vmx::BusSharing::none)
-      throw kernel::not_supported("Sharing the bus of " + label(controller));
     spec_.controllers.push_back({device_key(controller), *model, controller.number});
   }
 
@@ -110,6 +108,14 @@ std::string serial_of(const datastore::DiskInfo& info) {
   return digits.substr(0, 20);
 }
 
+// As vSphere has it: nothing may have to be allocated or zeroed while several write.
+void require_shareable(const std::string& name, const vmx::DatastorePath& path,
+                       const datastore::DiskInfo& info) {
+  if (info.provisioning != datastore::Provisioning::eager_zeroed)
+    throw kernel::not_supported(
+        fmt::format("{}: sharing {}, which is not thick and eagerly zeroed,", name, path.format()));
+}
+
 void SpecBuilder::add(const vmx::Disk& disk) {
   const std::string name = label(config_, disk);
   const auto path = resolve_file(context_, disk.file);
@@ -126,12 +132,13 @@ void SpecBuilder::add(const vmx::Disk& disk) {
                     info->parent.empty() ? "" : ", a delta of " + info->parent));
   if (disk.mode != vmx::DiskMode::persistent && disk.mode != vmx::DiskMode::independent_persistent)
     throw kernel::not_supported(fmt::format("{}: disk mode {}", name, api_word(disk.mode)));
-  if (disk.multi_writer) throw kernel::not_supported(name + ": sharing among several writers");
+  if (is_shared(config_, disk)) require_shareable(name, path, *info);
   need_ide_controller(disk.slot);
   hypervisor::Disk machine;
   machine.key = device_key(disk);
   machine.controller_key = controller_key(disk.slot);
   machine.unit = disk.slot.unit;
+  machine.shared = is_shared(config_, disk);
   machine.path = context_.absolute(vmx::DatastorePath(path.datastore(), info->extents.front()));
   if (config_.disk_uuids_shown) machine.serial = serial_of(*info);
   spec_.disks.push_back(std::move(machine));
@@ -215,6 +222,21 @@ void SpecBuilder::set_boot() {
 }
 
 }  // namespace
+
+void require_savable(const vmx::MachineConfig& config) {
+  for (const vmx::Controller& controller : config.controllers) {
+    const std::string name = label(controller);
+    if (controller.bus == vmx::Bus::nvme)
+      throw kernel::not_supported(
+          fmt::format("Saving the memory of {} with its {}", config.display_name, name));
+    if (controller.sharing == vmx::BusSharing::none) continue;
+    vim::SharedBusControllerNotSupported detail;
+    detail.device = name;
+    throw kernel::Fault(std::move(detail),
+                        fmt::format("The memory of {} cannot be saved: {} shares its bus.",
+                                    config.display_name, name));
+  }
+}
 
 hypervisor::MachineSpec machine_spec(const vmx::MachineConfig& config, const ConfigContext& context,
                                      const std::string& id, const DeviceState& connections) {

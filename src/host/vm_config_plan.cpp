@@ -435,7 +435,8 @@ ConfigPlan make_plan(const Spec& spec, Planning planning) {
   apply(kBootOptions, spec, planning);
   sort_devices(planning.plan.config);
   refuse_the_rest(spec, planning);
-  if (!planning.plan.config.bios_uuid.empty()) vmx::generate_missing_macs(planning.plan.config);
+  if (!planning.plan.config.bios_uuid.empty())
+    vmx::generate_missing_macs(planning.plan.config, planning.context.mac_in_use);
   return std::move(planning.plan);
 }
 

@@ -175,8 +175,9 @@ std::optional<hypervisor::ControllerModel> machine_model(vmx::ControllerModel mo
       return hypervisor::ControllerModel::lsi_sas;
     case vmx::ControllerModel::ahci:
       return hypervisor::ControllerModel::ahci;
-    case vmx::ControllerModel::bus_logic:
     case vmx::ControllerModel::nvme:
+      return hypervisor::ControllerModel::nvme;
+    case vmx::ControllerModel::bus_logic:
       break;
   }
   return std::nullopt;
@@ -197,6 +198,26 @@ std::optional<hypervisor::NicModel> machine_model(vmx::AdapterModel model) {
       break;
   }
   return std::nullopt;
+}
+
+std::string_view api_word(vmx::BusSharing sharing) {
+  switch (sharing) {
+    case vmx::BusSharing::within_host:
+      return "virtualSharing";
+    case vmx::BusSharing::across_hosts:
+      return "physicalSharing";
+    case vmx::BusSharing::none:
+      break;
+  }
+  return "noSharing";
+}
+
+bool is_shared(const vmx::MachineConfig& config, const vmx::Disk& disk) {
+  const auto shares_its_bus = [&](const vmx::Controller& controller) {
+    return controller.bus == disk.slot.bus && controller.number == disk.slot.controller &&
+           controller.sharing != vmx::BusSharing::none;
+  };
+  return disk.multi_writer || std::ranges::any_of(config.controllers, shares_its_bus);
 }
 
 std::string_view api_word(vmx::DiskMode mode) {

@@ -57,6 +57,12 @@ vmx::Bus bus_of(vmx::ControllerModel model);
 std::optional<hypervisor::ControllerModel> machine_model(vmx::ControllerModel model);
 std::optional<hypervisor::NicModel> machine_model(vmx::AdapterModel model);
 
+std::string_view api_word(vmx::BusSharing sharing);  // "noSharing", "virtualSharing", …
+
+// Whether other VMs may write to the disk while this one runs: by its own leave (multi-writer) or
+// its controller's (bus sharing).
+bool is_shared(const vmx::MachineConfig& config, const vmx::Disk& disk);
+
 // "persistent", "independent_nonpersistent", …
 std::string_view api_word(vmx::DiskMode mode);
 std::optional<vmx::DiskMode> disk_mode_of(std::string_view word);

@@ -21,11 +21,10 @@ const Names<Firmware>& names(Firmware) {
   return table;
 }
 const Names<ControllerModel>& names(ControllerModel) {
-  static const Names<ControllerModel> table = {{ControllerModel::pvscsi, "pvscsi"},
-                                               {ControllerModel::lsi_logic, "lsilogic"},
-                                               {ControllerModel::lsi_sas, "lsisas"},
-                                               {ControllerModel::ahci, "ahci"},
-                                               {ControllerModel::ide, "ide"}};
+  static const Names<ControllerModel> table = {
+      {ControllerModel::pvscsi, "pvscsi"},  {ControllerModel::lsi_logic, "lsilogic"},
+      {ControllerModel::lsi_sas, "lsisas"}, {ControllerModel::ahci, "ahci"},
+      {ControllerModel::nvme, "nvme"},      {ControllerModel::ide, "ide"}};
   return table;
 }
 const Names<NicModel>& names(NicModel) {
@@ -63,6 +62,7 @@ void visit_fields(Visitor& visit, T& it) {
   visit("path", it.path);
   visit("format", it.format);
   visit("readOnly", it.read_only);
+  visit("shared", it.shared);
   visit("serial", it.serial);
   visit("wwn", it.wwn);
 }
@@ -244,6 +244,8 @@ const char* family(ControllerModel model) {
   switch (model) {
     case ControllerModel::ahci:
       return "sata";
+    case ControllerModel::nvme:
+      return "nvme";
     case ControllerModel::ide:
       return "ide";
     default:
@@ -330,12 +332,14 @@ const Nic& find_nic(const MachineSpec& spec, int key) {
 bool unit_is_valid(ControllerModel model, int unit) {
   switch (model) {
     case ControllerModel::pvscsi:
-      return unit >= 0 && unit < 64 && unit != 7;
+      return unit >= 0 && unit < 16 && unit != 7;
     case ControllerModel::lsi_logic:
     case ControllerModel::lsi_sas:
       return unit >= 0 && unit < 7;
     case ControllerModel::ahci:
       return unit >= 0 && unit < 6;
+    case ControllerModel::nvme:
+      return unit >= 0 && unit < 15;
     case ControllerModel::ide:
       return unit == 0 || unit == 1;
   }
@@ -343,7 +347,20 @@ bool unit_is_valid(ControllerModel model, int unit) {
 }
 
 bool is_hot_pluggable(ControllerModel model) {
-  return model != ControllerModel::ahci && model != ControllerModel::ide;
+  return model != ControllerModel::ahci && model != ControllerModel::nvme &&
+         model != ControllerModel::ide;
+}
+
+const Disk* contested_disk(const MachineSpec& spec, const MachineSpec& other) {
+  for (const Disk& disk : spec.disks)
+    for (const Disk& its : other.disks)
+      if (disk.path == its.path && !(disk.shared && its.shared)) return &disk;
+  return nullptr;
+}
+
+std::optional<std::string> unsavable_device(const MachineSpec& spec) {
+  const auto nvme = std::ranges::find(spec.controllers, ControllerModel::nvme, &Controller::model);
+  return nvme == spec.controllers.end() ? std::nullopt : std::optional(device_id(*nvme));
 }
 
 void validate(const MachineSpec& spec) {

@@ -14,7 +14,7 @@
 namespace virga::hypervisor {
 
 enum class Firmware { bios, efi };
-enum class ControllerModel { pvscsi, lsi_logic, lsi_sas, ahci, ide };
+enum class ControllerModel { pvscsi, lsi_logic, lsi_sas, ahci, nvme, ide };
 enum class NicModel { vmxnet3, e1000e, e1000, pcnet };
 enum class DiskFormat { raw, qcow2 };
 enum class SerialBackend { none, socket, file };
@@ -22,7 +22,7 @@ enum class SerialBackend { none, socket, file };
 struct Controller {
   int key = 0;
   ControllerModel model = ControllerModel::pvscsi;
-  int bus = 0;  // 0…3 within its family (SCSI, AHCI); 0 or 1 for IDE
+  int bus = 0;  // 0…3 within its family (SCSI, AHCI, NVMe); 0 or 1 for IDE
 
   bool operator==(const Controller&) const = default;
 };
@@ -30,10 +30,11 @@ struct Controller {
 struct Disk {
   int key = 0;
   int controller_key = 0;
-  int unit = 0;      // SCSI target, AHCI port, IDE master (0) or slave (1)
+  int unit = 0;      // SCSI target, AHCI port, NVMe namespace less 1, IDE master (0) or slave (1)
   std::string path;  // the image itself (NAME-flat.vmdk), never a descriptor
   DiskFormat format = DiskFormat::raw;
   bool read_only = false;
+  bool shared = false;    // other machines may write the image meanwhile
   std::string serial;     // at most 20 characters reach the guest; empty: none
   std::uint64_t wwn = 0;  // world wide name; 0: derived from the machine's id and the key
 
@@ -108,7 +109,8 @@ struct MachineSpec {
   bool operator==(const MachineSpec&) const = default;
 };
 
-// Ids: "scsi-1000", "sata-15000", "ide-200", "disk-2000", "cdrom-3002", "nic-4000", "serial-9000".
+// Ids: "scsi-1000", "sata-15000", "nvme-31000", "ide-200", "disk-2000", "cdrom-3002", "nic-4000",
+// "serial-9000".
 std::string device_id(const Controller&);
 std::string device_id(const Disk&);
 std::string device_id(const Cdrom&);
@@ -122,10 +124,19 @@ const Cdrom& find_cdrom(const MachineSpec&, int key);
 const Nic& find_nic(const MachineSpec&, int key);
 
 // Units a controller can take under every backend: fewer than VMware's where the emulated chip has
-// fewer (LSI Logic: 7, AHCI: 6). The SCSI unit 7 belongs to the controller.
+// fewer. The SCSI unit 7 belongs to the controller. LSI Logic has 7, AHCI 6; of PVSCSI guests see
+// 16, since QEMU's does not answer when they ask how many there are.
 bool unit_is_valid(ControllerModel model, int unit);
 // Whether disks can come and go on it, and it itself, while the machine runs.
 bool is_hot_pluggable(ControllerModel model);
+
+// The first disk of `spec` that `other` has too, unless both share it; nullptr: the two may run at
+// the same time.
+const Disk* contested_disk(const MachineSpec& spec, const MachineSpec& other);
+
+// The id of a device whose state cannot be saved, and with which no machine can be suspended:
+// QEMU's NVMe controllers know no way. nullopt: there is none.
+std::optional<std::string> unsavable_device(const MachineSpec& spec);
 
 // Throws Error naming the device and the rule it breaks: duplicate keys or slots, a controller that
 // is not there, a unit it does not have, cores that do not divide the processors, …

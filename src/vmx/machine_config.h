@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -301,8 +302,9 @@ std::optional<std::string> find_extra(const MachineConfig& config, std::string_v
 
 // --- Rules -------------------------------------------------------------------------------------
 
-// What ESXi takes for a device whose virtualDev is not written.
-AdapterModel default_adapter_model(std::string_view guest_os);
+// What ESXi takes for a device whose virtualDev is not written. E1000E came with hardware version 8,
+// and is what Windows has had drivers for since Windows 8.
+AdapterModel default_adapter_model(std::string_view guest_os, int hardware_version);
 ControllerModel default_scsi_model(std::string_view guest_os);
 
 // How many unit numbers a controller has, the SCSI controller's own included: 2 on IDE, 30 on SATA,
@@ -328,8 +330,9 @@ std::optional<std::string> normalise_mac(std::string_view text);
 // the address of an adapter.
 std::string generated_mac(std::string_view bios_uuid, int offset);
 // Fills the address in for every `generated` adapter that has none: the first offset (0, 10, 20, …)
-// no other adapter uses. Returns whether any was.
-bool generate_missing_macs(MachineConfig& config);
+// that gives one no other adapter has, nor anybody else by `in_use`. Returns whether any was.
+bool generate_missing_macs(MachineConfig& config,
+                           const std::function<bool(const std::string& mac)>& in_use = {});
 // A user may give a unicast address, outside the ranges that products of VMware hand out by
 // themselves: all of 00:0c:29 and 00:50:56:40 to ff. Throws ErrorKind::invalid_argument.
 void check_manual_mac(std::string_view mac);

@@ -149,10 +149,11 @@ std::optional<DistributedPort> read_distributed_port(const Section& section) {
   return port;
 }
 
-NetworkAdapter read_adapter(const Section& section, int number, std::string_view guest_os) {
+NetworkAdapter read_adapter(const Section& section, int number, const MachineConfig& machine) {
   NetworkAdapter adapter{.number = number};
   adapter.model =
-      section.word<AdapterModel>("virtualDev", adapter_words, default_adapter_model(guest_os));
+      section.word<AdapterModel>("virtualDev", adapter_words,
+                                 default_adapter_model(machine.guest_os, machine.hardware_version));
   adapter.network = section.text("networkName");
   adapter.connection_type = section.text("connectionType");
   adapter.distributed_port = read_distributed_port(section);
@@ -233,7 +234,7 @@ void read_devices(const VmxFile& file, MachineConfig& config) {
         read_controller(section(name), {key.first, key.second}, config.guest_os));
   for (const auto& [slot, name] : slots) read_slot(section(name), slot, config);
   for (const auto& [number, name] : adapters)
-    config.network_adapters.push_back(read_adapter(section(name), number, config.guest_os));
+    config.network_adapters.push_back(read_adapter(section(name), number, config));
   for (const auto& [number, name] : serial_ports)
     config.serial_ports.push_back(read_serial(section(name), number));
   for (const auto& [number, name] : floppies)

@@ -40,8 +40,11 @@ std::optional<int> first_free_number(const std::vector<Device>& devices, int cou
 
 }  // namespace
 
-AdapterModel default_adapter_model(std::string_view guest_os) {
-  return is_64_bit(guest_os) ? AdapterModel::e1000 : AdapterModel::vlance;
+AdapterModel default_adapter_model(std::string_view guest_os, int hardware_version) {
+  const std::string guest = to_lower(guest_os);
+  const bool has_e1000e = guest.starts_with("windows") && !guest.starts_with("windows7");
+  if (has_e1000e && hardware_version >= 8) return AdapterModel::e1000e;
+  return is_64_bit(guest) || has_e1000e ? AdapterModel::e1000 : AdapterModel::vlance;
 }
 
 // BusLogic reaches memory below 4 GiB only, so 64-bit guests never had it by default.
@@ -138,7 +141,8 @@ std::string generated_mac(std::string_view bios_uuid, int offset) {
                      tail & 0xff);
 }
 
-bool generate_missing_macs(MachineConfig& config) {
+bool generate_missing_macs(MachineConfig& config,
+                           const std::function<bool(const std::string& mac)>& in_use) {
   constexpr int step = 10;  // between the adapters of one machine, as VMware does it
   std::set<std::string> taken;
   for (const NetworkAdapter& adapter : config.network_adapters) taken.insert(adapter.mac);
@@ -146,7 +150,10 @@ bool generate_missing_macs(MachineConfig& config) {
   for (NetworkAdapter& adapter : config.network_adapters) {
     if (adapter.address_type != AddressType::generated || !adapter.mac.empty()) continue;
     int offset = 0;
-    while (taken.contains(generated_mac(config.bios_uuid, offset))) offset += step;
+    const auto is_taken = [&](const std::string& mac) {
+      return taken.contains(mac) || (in_use && in_use(mac));
+    };
+    while (is_taken(generated_mac(config.bios_uuid, offset))) offset += step;
     adapter.generated_offset = offset;
     adapter.mac = generated_mac(config.bios_uuid, offset);
     taken.insert(adapter.mac);

@@ -10,6 +10,7 @@ namespace {
 constexpr int first_scsi_slot = 0x04;
 constexpr int first_ahci_slot = 0x08;
 constexpr int first_nic_slot = 0x0c;
+constexpr int first_nvme_slot = 0x16;
 
 std::string pci_slot(int slot) {
   return fmt::format("{:#x}", slot);
@@ -25,6 +26,8 @@ const char* driver(ControllerModel model) {
       return "mptsas1068";
     case ControllerModel::ahci:
       return "ich9-ahci";
+    case ControllerModel::nvme:
+      return "nvme";
     case ControllerModel::ide:
       break;
   }
@@ -47,7 +50,14 @@ const char* driver(NicModel model) {
 }
 
 bool is_scsi(ControllerModel model) {
-  return model != ControllerModel::ahci && model != ControllerModel::ide;
+  return model == ControllerModel::pvscsi || model == ControllerModel::lsi_logic ||
+         model == ControllerModel::lsi_sas;
+}
+
+int first_slot(ControllerModel model) {
+  return model == ControllerModel::ahci   ? first_ahci_slot
+         : model == ControllerModel::nvme ? first_nvme_slot
+                                          : first_scsi_slot;
 }
 
 void attach(json::object& device, const Controller& controller, int unit) {
@@ -58,6 +68,10 @@ void attach(json::object& device, const Controller& controller, int unit) {
       break;
     case ControllerModel::ahci:
       device["bus"] = fmt::format("{}.{}", device_id(controller), unit);
+      break;
+    case ControllerModel::nvme:
+      device["bus"] = device_id(controller);
+      device["nsid"] = unit + 1;
       break;
     default:
       device["bus"] = device_id(controller) + ".0";
@@ -113,23 +127,28 @@ std::uint64_t world_wide_name(const MachineSpec& spec, const Disk& disk) {
 
 std::optional<json::object> controller_device(const Controller& controller) {
   if (controller.model == ControllerModel::ide) return std::nullopt;
-  const int first = is_scsi(controller.model) ? first_scsi_slot : first_ahci_slot;
-  return json::object{{"driver", driver(controller.model)},
-                      {"id", device_id(controller)},
-                      {"bus", "pci.0"},
-                      {"addr", pci_slot(first + controller.bus)}};
+  json::object device = {{"driver", driver(controller.model)},
+                         {"id", device_id(controller)},
+                         {"bus", "pci.0"},
+                         {"addr", pci_slot(first_slot(controller.model) + controller.bus)}};
+  // As VMware's call themselves.
+  if (controller.model == ControllerModel::nvme)
+    device["serial"] = fmt::format("VMware NVME_{:04}", controller.bus);
+  return device;
 }
 
-json::object disk_device(const MachineSpec& spec, const Disk& disk) {
-  const Controller& controller = find_controller(spec, disk.controller_key);
-  const bool scsi = is_scsi(controller.model);
-  json::object device = {{"driver", scsi ? "scsi-hd" : "ide-hd"},
-                         {"id", device_id(disk)},
-                         {"drive", format_node(disk.key)},
-                         {"wwn", world_wide_name(spec, disk)},
-                         {"rerror", "report"},
-                         {"werror", "enospc"}};
-  attach(device, controller, disk.unit);
+namespace {
+
+void describe_namespace(json::object& device, const MachineSpec& spec, const Disk& disk) {
+  device["driver"] = "nvme-ns";
+  device["eui64"] = world_wide_name(spec, disk);
+}
+
+void describe_drive(json::object& device, const MachineSpec& spec, const Disk& disk, bool scsi) {
+  device["driver"] = scsi ? "scsi-hd" : "ide-hd";
+  device["wwn"] = world_wide_name(spec, disk);
+  device["rerror"] = "report";
+  device["werror"] = "enospc";
   // What VMware's disks call themselves: guests' udev rules know it.
   if (scsi) {
     device["vendor"] = "VMware";
@@ -139,6 +158,19 @@ json::object disk_device(const MachineSpec& spec, const Disk& disk) {
     device["model"] = "VMware Virtual disk";
   }
   if (!disk.serial.empty()) device["serial"] = disk.serial;
+}
+
+}  // namespace
+
+json::object disk_device(const MachineSpec& spec, const Disk& disk) {
+  const Controller& controller = find_controller(spec, disk.controller_key);
+  json::object device = {{"id", device_id(disk)}, {"drive", format_node(disk.key)}};
+  attach(device, controller, disk.unit);
+  if (disk.shared) device["share-rw"] = true;
+  if (controller.model == ControllerModel::nvme)
+    describe_namespace(device, spec, disk);
+  else
+    describe_drive(device, spec, disk, is_scsi(controller.model));
   set_boot_index(device, spec, device_id(disk));
   return device;
 }

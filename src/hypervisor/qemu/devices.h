@@ -5,6 +5,7 @@
 // is the descriptor set whose number is the key. PCI addresses on the one bus follow from the bus
 // or slot number alone, so that a machine always looks the same to its guest:
 //   02 display   03 agent port   04…07 SCSI 0…3   08…0b AHCI 0…3   0c…15 NIC 0…9
+//   16…19 NVMe 0…3
 #pragma once
 
 #include <array>

@@ -107,6 +107,10 @@ Async<void> QemuMachine::save(std::string path, Progress progress) {
   const auto exists = [path] { return fs::exists(path); };
   if (co_await offload(context_->pool, exists))
     throw error(ErrorKind::already_exists, path, "{} exists already", path);
+  if (const auto device = unsavable_device(record_.spec))
+    throw error(ErrorKind::unsupported, *device,
+                "{} cannot be suspended: QEMU has no way to save the state of {}",
+                record_.spec.name, *device);
   const bool was_running = state_ == MachineState::running;
   std::exception_ptr failure;
   try {

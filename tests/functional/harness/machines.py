@@ -8,17 +8,20 @@ GUEST_IMAGE = BUILD / "guest" / "guest.img"
 GUEST_ISO = BUILD / "guest" / "guest.iso"
 GUEST_MEMORY_MIB = 160
 
-SCSI_KEY, SATA_KEY = 1000, 15000
+CONTROLLER_KEYS = {"ide": 200, "scsi": 1000, "sata": 15000, "nvme": 31000}
+SCSI_KEY, SATA_KEY = CONTROLLER_KEYS["scsi"], CONTROLLER_KEYS["sata"]
 CONTROLLERS = {
     "pvscsi": vim.vm.device.ParaVirtualSCSIController,
     "lsilogic": vim.vm.device.VirtualLsiLogicController,
     "lsilogic-sas": vim.vm.device.VirtualLsiLogicSASController,
     "sata": vim.vm.device.VirtualAHCIController,
+    "nvme": vim.vm.device.VirtualNVMEController,
 }
 NICS = {
     "vmxnet3": vim.vm.device.VirtualVmxnet3,
     "e1000e": vim.vm.device.VirtualE1000e,
     "e1000": vim.vm.device.VirtualE1000,
+    "vlance": vim.vm.device.VirtualPCNet32,
 }
 
 
@@ -38,8 +41,8 @@ def removed(device, file_operation=None):
 
 def controller(model, bus=0):
     device = CONTROLLERS[model](busNumber=bus)
-    device.key = (SATA_KEY if model == "sata" else SCSI_KEY) + bus
-    if model != "sata":
+    device.key = CONTROLLER_KEYS.get(model, SCSI_KEY) + bus
+    if isinstance(device, vim.vm.device.VirtualSCSIController):
         device.sharedBus = "noSharing"
     return added(device)
 

@@ -58,7 +58,7 @@ TEST(ConfigOption, UnitsAreThoseADiskCanTake) {
   const auto option = config_option(hardware_version(19), kHost);
   for (const auto& device : option.hardwareOptions.virtualDeviceOption) {
     if (device->type == "ParaVirtualSCSIController") {
-      EXPECT_EQ(device.as<vim::VirtualSCSIControllerOption>()->numSCSIDisks.max, 63);
+      EXPECT_EQ(device.as<vim::VirtualSCSIControllerOption>()->numSCSIDisks.max, 15);
     }
     if (device->type == "VirtualLsiLogicController") {
       EXPECT_EQ(device.as<vim::VirtualSCSIControllerOption>()->numSCSIDisks.max, 7);

@@ -303,16 +303,6 @@ INSTANTIATE_TEST_SUITE_P(
                    config.controllers[0].model = vmx::ControllerModel::bus_logic;
                  },
                  "SCSI controller 0 (VirtualBusLogicController)"},
-        Unserved{"shared_bus",
-                 [](auto& config, auto&) {
-                   config.controllers[0].sharing = vmx::BusSharing::across_hosts;
-                 },
-                 "SCSI controller 0"},
-        Unserved{"nvme",
-                 [](auto& config, auto&) {
-                   config.controllers.push_back({vmx::Bus::nvme, 0, vmx::ControllerModel::nvme});
-                 },
-                 "NVME controller 0"},
         Unserved{"vmxnet2",
                  [](auto& config, auto&) {
                    config.network_adapters[0].model = vmx::AdapterModel::vmxnet2;

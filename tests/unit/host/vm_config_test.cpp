@@ -532,7 +532,6 @@ INSTANTIATE_TEST_SUITE_P(
                  "config.vmProfile (a VirtualMachineDefinedProfileSpec)"},
         Unserved{"bus_logic", add_plain<vim::VirtualBusLogicController>,
                  "adding a VirtualBusLogicController"},
-        Unserved{"nvme", add_plain<vim::VirtualNVMEController>, "adding a VirtualNVMEController"},
         Unserved{"usb", add_plain<vim::VirtualUSBController>, "adding a VirtualUSBController"},
         Unserved{"xhci", add_plain<vim::VirtualUSBXHCIController>, "VirtualUSBXHCIController"},
         Unserved{"sound", add_plain<vim::VirtualHdAudioCard>, "adding a VirtualHdAudioCard"},
@@ -566,13 +565,6 @@ INSTANTIATE_TEST_SUITE_P(
                    add(s, it);
                  },
                  "config.deviceChange[0].device.resourceAllocation.limit"},
-        Unserved{"shared_bus",
-                 [](Spec& s) {
-                   auto it = controller<vim::ParaVirtualSCSIController>(-1);
-                   it.sharedBus = vim::VirtualSCSISharing::physicalSharing;
-                   add(s, it);
-                 },
-                 "config.deviceChange[0].device.sharedBus"},
         Unserved{"raw_disk",
                  [](Spec& s) {
                    add(s, controller<vim::ParaVirtualSCSIController>(-1));
@@ -587,12 +579,6 @@ INSTANTIATE_TEST_SUITE_P(
                        s, [](auto&, auto& backing) { backing.diskMode = "nonpersistent"; });
                  },
                  "disk mode nonpersistent"},
-        Unserved{"shared_disk",
-                 [](Spec& s) {
-                   add_edited_disk(
-                       s, [](auto&, auto& backing) { backing.sharing = "sharingMultiWriter"; });
-                 },
-                 "config.deviceChange[1].device.backing.sharing"},
         Unserved{"write_through",
                  [](Spec& s) {
                    add_edited_disk(s, [](auto&, auto& backing) { backing.writeThrough = true; });
@@ -1023,7 +1009,8 @@ TEST_F(VmChange, OfADisksMode) {
         "independent_persistent";
   });
   EXPECT_EQ(change_vm(spec).config.disks[0].mode, vmx::DiskMode::independent_persistent);
-  expect_fault<vim::InvalidPowerState>("The mode of Hard disk 1", [&] { change_vm(spec, true); });
+  expect_fault<vim::InvalidPowerState>("The mode or the sharing of Hard disk 1",
+                                       [&] { change_vm(spec, true); });
 }
 
 // --- Controllers, drives and adapters of a VM --------------------------------------------------

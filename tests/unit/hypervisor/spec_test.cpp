@@ -114,6 +114,34 @@ TEST(Validate, NamesTheDeviceThatIsWrong) {
             "disk-2001");
 }
 
+TEST(Validate, HoldsControllersToTheUnitsGuestsSee) {
+  EXPECT_TRUE(unit_is_valid(ControllerModel::pvscsi, 15));
+  EXPECT_FALSE(unit_is_valid(ControllerModel::pvscsi, 16));
+  EXPECT_FALSE(unit_is_valid(ControllerModel::pvscsi, 7));
+  EXPECT_TRUE(unit_is_valid(ControllerModel::nvme, 14));
+  EXPECT_FALSE(unit_is_valid(ControllerModel::nvme, 15));
+  EXPECT_FALSE(is_hot_pluggable(ControllerModel::nvme));
+}
+
+TEST(ContestedDisk, IsOneThatOnlyOneOfTheTwoShares) {
+  MachineSpec one = full_spec(), other = full_spec();
+  EXPECT_EQ(contested_disk(one, other), &one.disks[0]);
+  one.disks[0].shared = true;
+  EXPECT_EQ(contested_disk(one, other), &one.disks[0]);
+  for (Disk& disk : one.disks) disk.shared = true;
+  for (Disk& disk : other.disks) disk.shared = true;
+  EXPECT_EQ(contested_disk(one, other), nullptr);
+  other.disks.clear();
+  EXPECT_EQ(contested_disk(full_spec(), other), nullptr);
+}
+
+TEST(UnsavableDevice, IsAnNvmeController) {
+  MachineSpec spec = full_spec();
+  EXPECT_EQ(unsavable_device(spec), std::nullopt);
+  spec.controllers.push_back({.key = 31000, .model = ControllerModel::nvme});
+  EXPECT_EQ(unsavable_device(spec), "nvme-31000");
+}
+
 // ---- The command line
 
 const Platform platform = {.machine_type = "pc-i440fx-7.2", .efi_code = "/fw/code.fd"};

@@ -363,6 +363,23 @@ TEST(MacAddresses, AreMadeFromTheUuid) {
   EXPECT_FALSE(generate_missing_macs(machine));
 }
 
+TEST(MacAddresses, AvoidThoseOfOthers) {
+  MachineConfig machine;
+  machine.bios_uuid = "564d1c2e-5a8b-0123-4567-89abcda7d832";
+  machine.network_adapters = {{.number = 0}};
+  generate_missing_macs(machine, [](const std::string& mac) { return mac == "00:0c:29:a7:d8:32"; });
+  EXPECT_EQ(machine.network_adapters[0].mac, "00:0c:29:a7:d8:3c");
+  EXPECT_EQ(machine.network_adapters[0].generated_offset, 10);
+}
+
+TEST(AdapterModel, DependsOnTheGuestWhereTheFileDoesNotSay) {
+  EXPECT_EQ(default_adapter_model("winxppro", 19), AdapterModel::vlance);
+  EXPECT_EQ(default_adapter_model("debian11-64", 19), AdapterModel::e1000);
+  EXPECT_EQ(default_adapter_model("windows7-64", 19), AdapterModel::e1000);
+  EXPECT_EQ(default_adapter_model("windows9srv-64", 19), AdapterModel::e1000e);
+  EXPECT_EQ(default_adapter_model("windows9srv-64", 7), AdapterModel::e1000);
+}
+
 TEST(MacAddresses, OfUsersStayOutOfTheGeneratedRanges) {
   for (const char* good :
        {"00:50:56:00:00:00", "00:50:56:3F:ff:ff", "00-50-56-12-34-56", "02:00:00:00:00:01"})

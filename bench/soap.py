@@ -50,6 +50,24 @@ class Client:
         await self.call("SessionManager", "ha-sessionmgr", "Login",
                         f"<userName>root</userName><password>{password}</password>")
 
+    async def wait(self, task):
+        """Returns once the task has succeeded, by a filter of its own as client libraries do it."""
+        collector = ("PropertyCollector", "ha-property-collector")
+        watch = value(await self.call(*collector, "CreateFilter", (
+            "<spec><propSet><type>Task</type><pathSet>info.state</pathSet></propSet>"
+            f'<objectSet><obj type="Task">{task}</obj></objectSet></spec>'
+            "<partialUpdates>false</partialUpdates>")))
+        state = version = ""
+        while state not in ("success", "error"):
+            update = await self.call(*collector, "WaitForUpdatesEx", f"<version>{version}</version>")
+            version, state = value(update, "version"), value(update, "val")
+        await self.call("PropertyFilter", watch, "DestroyPropertyFilter")
+        if state == "error":
+            raise RuntimeError(f"{task} failed")
+
+    def fileno(self):
+        return self.writer.get_extra_info("socket").fileno()
+
     def close(self):
         self.writer.close()
 

@@ -5,6 +5,8 @@
 #include <soci/sqlite3/soci-sqlite3.h>
 #include <sys/stat.h>
 
+#include <deque>
+
 #include "base/error.h"
 #include "base/file.h"
 
@@ -18,6 +20,7 @@ constexpr const char* kMigrations[] = {
     "create table event (key integer primary key, document text not null)",
 };
 constexpr int kVersion = static_cast<int>(std::size(kMigrations));
+constexpr std::size_t kMostPending = 10'000;
 
 // Runs `work`, turning the library's exceptions into ours.
 template <class Work>
@@ -53,25 +56,24 @@ void migrate(soci::session& sql, const std::string& file) {
 struct Database::State {
   std::string file;
   mutable soci::session sql;
-  std::vector<EventRecord> pending;
-  std::chrono::steady_clock::time_point pending_since;
+  std::deque<EventRecord> pending;
 
-  void flush_events() {
+  void write_events() {
     for (const EventRecord& event : pending) {
       sql << "insert or replace into event (key, document) values (:k, :d)", soci::use(event.key),
           soci::use(event.document);
     }
-    pending.clear();
   }
   // A change together with the events that wait.
   template <class Change>
   void commit(Change change) {
     guarded(file, [&] {
       soci::transaction transaction(sql);
-      flush_events();
+      write_events();
       change();
       transaction.commit();
     });
+    pending.clear();
   }
 };
 
@@ -98,7 +100,7 @@ Database::~Database() {
   try {
     if (!state_->pending.empty()) state_->commit([] {});
   } catch (const Error&) {
-    // Nothing is left to tell it to; the events of the last second are what is lost.
+    // Nothing is left to tell it to; what is lost are the events since the last flush.
   }
 }
 
@@ -137,10 +139,8 @@ void Database::erase(const std::string& table, const std::string& key) {
 }
 
 void Database::append_event(const EventRecord& event) {
-  const auto now = std::chrono::steady_clock::now();
-  if (state_->pending.empty()) state_->pending_since = now;
   state_->pending.push_back(event);
-  if (now - state_->pending_since > std::chrono::seconds(1)) flush();
+  if (state_->pending.size() > kMostPending) state_->pending.pop_front();
 }
 
 void Database::flush() {

@@ -31,7 +31,8 @@ class Database {
     std::int32_t key = 0;
     std::string document;          // the event as JSON
   };
-  // Events are many and small: they reach the disk with the next put(), flush() or a second later.
+  // Events are many and small: they wait for the next put(), erase() or flush() to reach the disk
+  // with it. Where those keep failing, the newest 10,000 wait.
   void append_event(const EventRecord& event);
   void flush();
   // Oldest first, the newest `most` of them.

@@ -1,13 +1,21 @@
 #include "kernel/event_log.h"
 
+#include "base/error.h"
 #include "base/log.h"
+#include "kernel/inventory.h"
 #include "model/clock.h"
 #include "model/json.h"
 
 namespace virga::kernel {
+namespace {
+
+// Events come in bursts; a burst costs the disk one sync.
+constexpr auto kFlushDelay = std::chrono::seconds(1);
+
+}  // namespace
 
 EventLog::EventLog(Inventory& inventory, std::shared_ptr<Database> database, std::size_t keep)
-    : inventory_(inventory), database_(std::move(database)), keep_(keep) {
+    : database_(std::move(database)), keep_(keep), flush_timer_(inventory.executor()) {
   for (const auto& record : database_->events(keep_)) {
     try {
       events_.push_back(model::Ptr<vim::Event>(model::json_binding::read_object(record.document)));
@@ -29,10 +37,35 @@ model::Ptr<vim::Event> EventLog::post(model::Ptr<vim::Event> event, const std::s
   e.fullFormattedMessage = message;
   logger("events")->info("{}: {}", event->type_info().name, message);
   database_->append_event({e.key, model::json_binding::write_object(e)});
+  ++since_trim_;
+  schedule_flush();
   events_.push_back(event);
   if (events_.size() > keep_) events_.pop_front();
   for (const auto& [number, listener] : std::map(listeners_)) listener(event);
   return event;
+}
+
+void EventLog::schedule_flush() {
+  if (std::exchange(flush_scheduled_, true)) return;
+  flush_timer_.expires_after(kFlushDelay);
+  flush_timer_.async_wait([weak = weak_from_this()](boost::system::error_code stopped) {
+    const auto self = weak.lock();
+    if (self && !stopped) self->flush();
+  });
+}
+
+void EventLog::flush() {
+  flush_scheduled_ = false;
+  try {
+    database_->flush();
+    if (since_trim_ > keep_ / 10) {
+      database_->trim_events(keep_);
+      since_trim_ = 0;
+    }
+  } catch (const Error& failure) {
+    logger("events")->error("events wait: {}", failure.what());
+    schedule_flush();
+  }
 }
 
 model::Ptr<vim::Event> EventLog::latest() const {

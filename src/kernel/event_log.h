@@ -1,5 +1,5 @@
 // Events: what happened, to what, by whom; typed and with a sentence. The newest are kept in memory
-// and in the database.
+// and in the database, which an event reaches within a second.
 #pragma once
 
 #include <deque>
@@ -12,9 +12,10 @@
 
 namespace virga::kernel {
 
-class EventLog {
+class EventLog : public std::enable_shared_from_this<EventLog> {
  public:
-  // Loads what the database kept. `keep`: how many events are remembered.
+  // Loads what the database kept. `keep`: how many events are remembered; the database may hold a
+  // tenth more.
   EventLog(Inventory& inventory, std::shared_ptr<Database> database, std::size_t keep = 10'000);
 
   // Adds the event: key, chain, time and message are filled in; `user` may be empty (the system).
@@ -33,10 +34,15 @@ class EventLog {
   void remove_listener(std::uint64_t number);
 
  private:
-  Inventory& inventory_;
+  void schedule_flush();
+  void flush();
+
   std::shared_ptr<Database> database_;
-  std::size_t keep_;
+  const std::size_t keep_;
   std::int32_t next_key_ = 1;
+  std::size_t since_trim_ = 0;
+  asio::steady_timer flush_timer_;
+  bool flush_scheduled_ = false;
   std::deque<model::Ptr<vim::Event>> events_;
   std::map<std::uint64_t, std::function<void(const model::Ptr<vim::Event>&)>> listeners_;
   std::uint64_t next_listener_ = 0;

@@ -118,11 +118,10 @@ def fuzz(count, build, arguments):
     for program in sorted((build / "bin").glob("*_fuzz")):
         corpus = build / "corpus" / program.name
         corpus.mkdir(parents=True, exist_ok=True)
-        seeds = ROOT / "tests/fuzz/seeds" / program.name
+        seeds = ROOT / "tests/fuzz/seeds" / program.name.removesuffix("_fuzz")
         status, took = run_quietly(
             [program, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
-             f"-artifact_prefix={corpus.parent}/{program.name}-", corpus,
-             *([seeds] if seeds.is_dir() else [])],
+             f"-artifact_prefix={corpus.parent}/{program.name}-", corpus, seeds],
             seconds + 60, count.results / f"{program.name}.log")
         failed = [] if status == 0 else [f"{program.name}: ended with status {status}"]
         count.note(program.name, 1 - len(failed), failed, took)

@@ -106,6 +106,13 @@ vim::VirtualMachineCapability machine_capability(const HardwareVersion& version)
   capability.nestedHVSupported =
       first_version_with(features::nested_virtualization) <= version.number;
   capability.secureBootSupported = false;
+  capability.snapshotOperationsSupported = true;
+  capability.multipleSnapshotsSupported = true;
+  capability.snapshotConfigSupported = true;
+  capability.poweredOffSnapshotsSupported = true;
+  capability.revertToSnapshotSupported = true;
+  capability.disableSnapshotsSupported = true;
+  capability.diskOnlySnapshotOnSuspendedVMSupported = true;
   return capability;
 }
 

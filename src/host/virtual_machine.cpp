@@ -11,6 +11,8 @@
 #include "host/mac_conflicts.h"
 #include "host/names.h"
 #include "host/network.h"
+#include "host/vm_config_words.h"
+#include "host/vm_disk_chain.h"
 #include "host/vm_log.h"
 #include "host/vm_storage.h"
 #include "model/clock.h"
@@ -67,8 +69,10 @@ Async<void> VirtualMachine::load() {
     const vmx::MachineConfig completed = config_;
     co_await save_config(completed);
   }
+  co_await load_snapshots();
   disks_ = co_await query_disks(config_);
   publish_config();
+  publish_snapshots();
   co_await refresh_storage();
 }
 
@@ -139,25 +143,41 @@ std::optional<datastore::DiskInfo> look_up_disk(const Host& host, const vmx::Dat
   }
 }
 
-Async<VirtualMachine::Disks> VirtualMachine::query_disks(vmx::MachineConfig config) const {
-  const ConfigContext here = context();
-  std::vector<datastore::Location> places;
-  for (const vmx::Disk& disk : config.disks) {
+namespace {
+
+// Adds the disk and all it is a delta of, as far as they can be read. Those on a datastore that this
+// host has not got are shown without their size.
+void query_chain(const Datastores& datastores, const Volumes& volumes,
+                 std::optional<vmx::DatastorePath> disk,
+                 std::map<std::string, datastore::DiskInfo>& disks) {
+  while (disk && !disks.contains(disk->format())) {
+    const auto found = datastores.find(disk->datastore());
+    if (found == datastores.end()) return;
     try {
-      places.push_back(host().locate(resolve_file(here, disk.file).format()));
-    } catch (const kernel::Fault&) {
-      // On a datastore this host has not got: the disk is shown without its size.
+      const auto& info = disks[disk->format()] = datastore::query_disk({found->second, disk->path()});
+      disk = parent_disk(volumes, *disk, info);
+    } catch (const Error& failure) {
+      disks.erase(disk->format());
+      logger("vm")->warn("{}", failure.what());
+      return;
     }
   }
-  const auto work = [places] {
+}
+
+}  // namespace
+
+Async<VirtualMachine::Disks> VirtualMachine::query_disks(vmx::MachineConfig config) const {
+  const ConfigContext here = context();
+  std::vector<std::string> files;
+  for (const vmx::Disk& disk : config.disks) files.push_back(disk.file);
+  for (const vmx::Snapshot& snapshot : snapshots_.snapshots)
+    for (const vmx::SnapshotDisk& disk : snapshot.disks) files.push_back(disk.file);
+  std::vector<vmx::DatastorePath> paths;
+  for (const std::string& file : files)
+    if (const auto path = find_file(here, file)) paths.push_back(*path);
+  const auto work = [paths, volumes = here.volumes, datastores = datastores()] {
     Disks disks;
-    for (const auto& place : places) {
-      try {
-        disks[place.display()] = datastore::query_disk(place);
-      } catch (const Error& failure) {
-        logger("vm")->warn("{}", failure.what());
-      }
-    }
+    for (const auto& path : paths) query_chain(datastores, volumes, path, disks);
     return disks;
   };
   co_return co_await offload(host().kernel.workers, work);
@@ -216,12 +236,17 @@ bool VirtualMachine::consists_of(const std::string& file) const {
   return false;
 }
 
-Async<void> VirtualMachine::refresh_storage() {
-  const ConfigContext here = context();
-  const VmFiles files = files_of(config_, here);
+Datastores VirtualMachine::datastores() const {
   Datastores datastores;
   for (const auto& [name, datastore] : host().datastores) datastores[name] = datastore->files();
-  const auto look = [files, datastores] { return survey(files, datastores); };
+  return datastores;
+}
+
+Async<void> VirtualMachine::refresh_storage() {
+  const ConfigContext here = context();
+  VmFiles files = files_of(config_, here);
+  add_snapshot_files(files);
+  const auto look = [files, all = datastores()] { return survey(files, all); };
   const FileSurvey found = co_await offload(host().kernel.workers, look);
   StorageContext around{.datastore = here.datastore, .now = model::now()};
   around.is_shared = [this](const std::string& file) {
@@ -254,6 +279,26 @@ Async<void> VirtualMachine::save_config(vmx::MachineConfig config) {
   config_ = std::move(config);
 }
 
+vim::VmEventArgument VirtualMachine::event_argument() const {
+  vim::VmEventArgument argument;
+  argument.name = properties().name;
+  argument.vm = self();
+  return argument;
+}
+
+void VirtualMachine::post_extended(const char* identifier, const char* severity,
+                                   const std::string& message, const std::string& user) {
+  vim::EventEx event;
+  event.vm = model::share(event_argument());
+  event.eventTypeId = identifier;
+  event.severity = severity;
+  event.message = message;
+  event.objectId = self().value;
+  event.objectType = self().type;
+  event.objectName = properties().name;
+  host().post(std::move(event), message, user);
+}
+
 void VirtualMachine::log(const std::string& line) {
   append_log(config_file_, log_policy(config_), line);
 }
@@ -266,8 +311,8 @@ bool VirtualMachine::has_mac(const std::string& mac) const {
 // --- Tasks ------------------------------------------------------------------------------------
 
 MoRef VirtualMachine::run_task(model::Call& call, const char* method, const char* description_id,
-                               Work work) {
-  kernel::TaskSpec spec{method, description_id, self(), properties().name};
+                               Work work, bool cancelable) {
+  kernel::TaskSpec spec{method, description_id, self(), properties().name, cancelable};
   const auto me = std::static_pointer_cast<VirtualMachine>(shared_from_this());
   return host().kernel.tasks.run(
       call, std::move(spec), [me, work = std::move(work)](kernel::TaskHandle& handle) -> Async<Any> {
@@ -277,13 +322,7 @@ MoRef VirtualMachine::run_task(model::Call& call, const char* method, const char
 
 Async<Any> VirtualMachine::exclusively(std::shared_ptr<VirtualMachine> self, Work work,
                                        kernel::TaskHandle& handle) {
-  if (self->current_task_) {
-    vim::TaskInProgress detail;
-    detail.task = *self->current_task_;
-    throw kernel::Fault(std::move(detail), fmt::format("{} is busy with another task, {}.",
-                                                       self->display_name(),
-                                                       self->current_task_->value));
-  }
+  self->refuse_while_busy();
   struct Reset {
     std::optional<MoRef>& task;
     ~Reset() { task.reset(); }
@@ -292,6 +331,14 @@ Async<Any> VirtualMachine::exclusively(std::shared_ptr<VirtualMachine> self, Wor
   Any result = co_await work(handle);
   if (self->inventory().find(self->self())) co_await self->refresh_storage();
   co_return result;
+}
+
+void VirtualMachine::refuse_while_busy() const {
+  if (!current_task_) return;
+  vim::TaskInProgress detail;
+  detail.task = *current_task_;
+  throw kernel::Fault(std::move(detail), fmt::format("{} is busy with another task, {}.",
+                                                     display_name(), current_task_->value));
 }
 
 void VirtualMachine::require_accessible() const {

@@ -1,17 +1,43 @@
 // VirtualMachine: one VM of this host, from its folder in a datastore to its running guest.
 //
 // virtual_machine.cpp holds what the object is and its configuration, virtual_machine_power.cpp its
-// life from power on to off, virtual_machine_creation.cpp how VMs come and go.
+// life from power on to off, virtual_machine_creation.cpp how VMs come and go. Of its snapshots,
+// virtual_machine_snapshots.cpp keeps account, virtual_machine_snapshot_tasks.cpp has what clients do
+// with them, and virtual_machine_consolidation.cpp merges disks.
 #pragma once
 
 #include "host/entity.h"
 #include "host/vm_config.h"
 #include "host/vm_memory.h"
 #include "host/vm_run.h"
+#include "host/vm_storage.h"
 #include "kernel/task.h"
+#include "vmx/disk_tree.h"
+#include "vmx/vmsd_file.h"
+#include "vmx/vmsn_file.h"
 #include "vmx/vmx_file.h"
 
 namespace virga::host {
+
+class VirtualMachineSnapshot;
+
+// "web-Snapshot3.vmsn", and the .vmsd, of the VM whose .vmx this is.
+std::string snapshot_file(const datastore::Location& config_file, int uid, const char* extension);
+datastore::Location snapshot_list(const datastore::Location& config_file);
+
+// What a revert comes to once it can no longer be undone.
+struct SnapshotRevert {
+  std::string config;  // the text of the .vmx
+  std::string list;    // of the .vmsd
+};
+
+// What an operation on snapshots makes or leaves without a use: all of it that the VM and its
+// snapshots do not name when it has ended is removed.
+struct SnapshotWork {
+  std::vector<std::string> disks;  // by Location::lasting_name()
+  std::vector<std::string> files;  // beside the .vmx
+  std::optional<SnapshotRevert> revert;
+};
 
 class VirtualMachine final : public Entity<vim::VirtualMachine> {
  public:
@@ -51,6 +77,15 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // Its datastore, or one that its disks lie on, is `renamed` now.
   Async<void> follow_renaming(std::shared_ptr<const datastore::Datastore> renamed);
   bool is_busy() const { return current_task_.has_value(); }
+  // For the snapshots' own objects. Each runs as a task of this VM.
+  MoRef start_revert(model::Call& call, const char* method, const char* description_id, int uid,
+                     const std::optional<MoRef>& wanted_host, bool suppress_power_on);
+  MoRef start_removal(model::Call& call, int uid, bool with_children, bool merge);
+  Async<void> rename_snapshot(int uid, std::optional<std::string> name,
+                              std::optional<std::string> description);
+  // After a restart of the daemon, once the guest, if one runs, is taken up.
+  Async<void> recover_snapshots();
+
   void set_quick_stats(const vim::VirtualMachineQuickStats& stats);
   // Appends a line to the VM's vmware.log.
   void log(const std::string& line);
@@ -68,6 +103,15 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> ShutdownGuest(model::Call&, const vim::ShutdownGuestRequestType&) override;
   Async<void> RebootGuest(model::Call&, const vim::RebootGuestRequestType&) override;
   Async<void> AnswerVM(model::Call&, const vim::AnswerVMRequestType&) override;
+  Async<MoRef> CreateSnapshot_Task(model::Call&, const vim::CreateSnapshotRequestType&) override;
+  Async<MoRef> CreateSnapshotEx_Task(model::Call&,
+                                     const vim::CreateSnapshotExRequestType&) override;
+  Async<MoRef> RevertToCurrentSnapshot_Task(
+      model::Call&, const vim::RevertToCurrentSnapshotRequestType&) override;
+  Async<MoRef> RemoveAllSnapshots_Task(model::Call&,
+                                       const vim::RemoveAllSnapshotsRequestType&) override;
+  Async<MoRef> ConsolidateVMDisks_Task(model::Call&,
+                                       const vim::ConsolidateVMDisksRequestType&) override;
   Async<void> UnregisterVM(model::Call&, const vim::UnregisterVMRequestType&) override;
   Async<void> TerminateVM(model::Call&, const vim::TerminateVMRequestType&) override;
   Async<model::Ptr<vim::VirtualMachineMksTicket>> AcquireMksTicket(
@@ -84,8 +128,21 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   using Work = std::function<Async<Any>(kernel::TaskHandle&)>;
   using Disks = std::map<std::string, datastore::DiskInfo>;    // by "[ds] path"
 
+  // A disk of the VM and the new delta of it.
+  struct NewDelta {
+    vmx::Slot slot;
+    datastore::Location parent;
+    datastore::Location disk;
+  };
+  struct NewSnapshot {
+    std::string name;
+    std::string description;
+  };
+
   // Runs `work` as a task of this VM; one at a time, the next is TaskInProgress.
-  MoRef run_task(model::Call& call, const char* method, const char* description_id, Work work);
+  MoRef run_task(model::Call& call, const char* method, const char* description_id, Work work,
+                 bool cancelable = false);
+  void refuse_while_busy() const;
   static Async<Any> exclusively(std::shared_ptr<VirtualMachine> self, Work work,
                                 kernel::TaskHandle& handle);
 
@@ -95,6 +152,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
 
   // virtual_machine.cpp
   ConfigContext context() const;
+  Datastores datastores() const;
   Async<Disks> query_disks(vmx::MachineConfig config) const;
   void publish_config();
   // Looks at the files anew and tells what they are and occupy.
@@ -140,14 +198,72 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // virtual_machine_creation.cpp
   Async<void> destroy(std::string user);
   void unregister(const std::string& user);
+  std::vector<datastore::Location> own_parts() const;
+
+  // virtual_machine_snapshots.cpp
+  Async<void> load_snapshots();
+  void publish_snapshots();
+  void withdraw_snapshots();
+  Async<void> save_snapshots(vmx::SnapshotTree tree);
+  std::vector<datastore::Location> snapshot_files() const;
+  void add_snapshot_files(VmFiles& files) const;
+  // Throws InvalidSnapshotFormat when the .vmsd could not be read.
+  void require_snapshots() const;
+  void require_own_deltas() const;
+  const vmx::Snapshot& snapshot_with(int uid) const;
+  vmx::MachineConfig snapshot_config(int uid) const;
+  void note_snapshot_work(const SnapshotWork& work);
+  Async<void> with_snapshot_work(SnapshotWork work, Async<void> doing);
+  Async<void> clean_up(SnapshotWork work);
+  Async<void> finish_snapshot_work(SnapshotWork work);
+  Async<void> carry_out(SnapshotRevert revert);
+  Async<void> follow_machine_disks();
+  std::string machine_image(int key) const;
+  std::string image_of(const vmx::DatastorePath& disk) const;
+
+  // virtual_machine_snapshot_tasks.cpp
+  MoRef start_snapshot(model::Call& call, const char* method, NewSnapshot wanted);
+  void check_new_snapshot(const NewSnapshot& wanted) const;
+  Async<std::vector<NewDelta>> plan_deltas(vmx::MachineConfig config) const;
+  vmx::MachineConfig with_deltas(vmx::MachineConfig config,
+                                 const std::vector<NewDelta>& deltas) const;
+  static SnapshotWork work_on(const std::vector<NewDelta>& deltas);
+  std::vector<std::string> known_deltas() const;
+  Async<Any> create_snapshot(NewSnapshot wanted, std::string user);
+  Async<void> take_snapshot(vmx::Snapshot snapshot, std::vector<NewDelta> deltas);
+  hypervisor::SnapshotRequest snapshot_request() const;
+  vmx::MachineConfig config_to_go_back_to(int uid) const;
+  Async<void> revert(int uid, std::string user);
+  Async<void> go_back(SnapshotWork work, int uid, vmx::MachineConfig target,
+                      std::vector<NewDelta> deltas);
+  Async<void> forget_snapshots(vmx::SnapshotTree remaining, bool merge, kernel::TaskHandle& handle);
+  Async<void> forget_and_merge(vmx::SnapshotTree remaining, bool merge, kernel::TaskHandle& handle);
+
+  // virtual_machine_consolidation.cpp
+  vmx::Consolidation consolidation() const;
+  Async<void> consolidate(kernel::TaskHandle& handle);
+  int machine_disk_of(const std::string& one, const std::string& other) const;
+  Async<void> merge_disks(vmx::DiskMerge merge, hypervisor::Progress progress,
+                          std::stop_token stop);
+  Async<void> merge_unused_disks(vmx::DatastorePath into, vmx::DatastorePath top,
+                                 hypervisor::Progress progress, std::stop_token stop);
+  Async<void> rename_merged(vmx::DatastorePath into, vmx::DatastorePath top);
 
   template <class E>
   void post(E event, const std::string& message, const std::string& user = {});
+  // An event that the API knows by its identifier only. `severity`: "info", "warning" or "error".
+  void post_extended(const char* identifier, const char* severity, const std::string& message,
+                     const std::string& user = {});
+  vim::VmEventArgument event_argument() const;
 
   datastore::Location config_file_;
   vmx::VmxFile file_;
   vmx::MachineConfig config_;
-  Disks disks_;
+  Disks disks_;    // of the VM and its snapshots, with all they are deltas of
+  vmx::SnapshotTree snapshots_;
+  std::map<int, vmx::SnapshotState> snapshot_states_;    // by uid; not those that cannot be read
+  std::map<int, std::shared_ptr<VirtualMachineSnapshot>> snapshot_objects_;    // by uid
+  std::string snapshot_damage_;    // why the .vmsd cannot be read; empty when it can
   DeviceState device_state_;
   std::optional<MoRef> current_task_;
   VmMemory memory_;
@@ -157,10 +273,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
 
 template <class E>
 void VirtualMachine::post(E event, const std::string& message, const std::string& user) {
-  vim::VmEventArgument argument;
-  argument.name = properties().name;
-  argument.vm = self();
-  event.vm = model::share(std::move(argument));
+  event.vm = model::share(event_argument());
   event.template_ = is_template();
   host().post(std::move(event), message, user);
 }

@@ -16,6 +16,7 @@
 #include "host/network.h"
 #include "host/resource_pool.h"
 #include "host/virtual_machine.h"
+#include "host/vm_disk_chain.h"
 #include "host/vm_log.h"
 #include "vmx/vmxf_file.h"
 
@@ -100,11 +101,13 @@ std::vector<datastore::Location> own_files(const datastore::Location& config_fil
   return files;
 }
 
-// Removes what a VM consists of. May be called again after it was interrupted.
+// Removes what a VM consists of: its disks and whatever else `parts` names, and its own files. May be
+// called again after it was interrupted.
 void delete_files(const datastore::Location& config_file, const vmx::MachineConfig& config,
-                  const std::vector<datastore::Location>& disks) {
-  for (const auto& disk : disks) {
-    if (disk.datastore->exists(disk.path)) datastore::delete_disk(disk);
+                  const std::vector<datastore::Location>& parts) {
+  for (const auto& part : parts) {
+    if (!part.datastore->exists(part.path)) continue;
+    part.path.ends_with(".vmdk") ? datastore::delete_disk(part) : datastore::remove(part);
   }
   for (const auto& file : own_files(config_file, config)) datastore::remove_if_present(file);
   datastore::remove_if_present(config_file);
@@ -433,6 +436,7 @@ Async<void> restore_virtual_machines(Host& host) {
         co_await vm->adopt(std::move(guest.mapped()));
       else
         co_await vm->recover_without_guest();
+      co_await vm->recover_snapshots();
     } catch (...) {
       failure = std::current_exception();
     }
@@ -445,12 +449,32 @@ Async<void> restore_virtual_machines(Host& host) {
 bool VirtualMachine::has_disk(const datastore::Location& disk) const {
   const auto disks = disks_of(host(), context(), config_);
   return std::any_of(disks.begin(), disks.end(),
-                     [&](const auto& own) { return own.display() == disk.display(); });
+                     [&](const auto& own) { return own.display() == disk.display(); }) ||
+         disks_.contains(disk.display());
+}
+
+// The disks of the VM and of its snapshots, but for those of others, and the snapshots' own files.
+std::vector<datastore::Location> VirtualMachine::own_parts() const {
+  std::vector<datastore::Location> parts = disks_of(host(), context(), config_);
+  for (const auto& [disk, parent] : disk_tree(config_, snapshots_, context()).parents) {
+    const auto place = host().locate(disk);
+    const auto& vms = host().virtual_machines;
+    const bool shared = std::any_of(vms.begin(), vms.end(), [&](const auto& entry) {
+      return entry.second.get() != this && entry.second->consists_of(disk);
+    });
+    const bool listed = std::any_of(parts.begin(), parts.end(), [&](const auto& part) {
+      return part.display() == disk;
+    });
+    if (!shared && !listed) parts.push_back(place);
+  }
+  for (const auto& file : snapshot_files()) parts.push_back(file);
+  return parts;
 }
 
 // --- Unregistering and destroying -------------------------------------------------------------
 
 void VirtualMachine::unregister(const std::string& user) {
+  withdraw_snapshots();
   host().kernel.database->erase(kVirtualMachines, self().value);
   vim::VmRemovedEvent event;
   post(std::move(event), fmt::format("Removed {} on {} from ha-datacenter", properties().name,
@@ -460,11 +484,7 @@ void VirtualMachine::unregister(const std::string& user) {
 
 Async<void> VirtualMachine::UnregisterVM(model::Call& call, const vim::UnregisterVMRequestType&) {
   if (powered_on()) refuse_power_state(vim::VirtualMachinePowerState::poweredOff);
-  if (current_task_) {
-    vim::TaskInProgress detail;
-    detail.task = *current_task_;
-    throw kernel::Fault(std::move(detail), properties().name + " is busy with another task.");
-  }
+  refuse_while_busy();
   log("Unregistered by " + kernel::context(call).user());
   unregister(kernel::context(call).user());
   co_return;
@@ -484,15 +504,16 @@ Async<MoRef> VirtualMachine::Destroy_Task(model::Call& call, const vim::DestroyR
 Async<void> VirtualMachine::destroy(std::string user) {
   if (powered_on()) refuse_power_state(vim::VirtualMachinePowerState::poweredOff);
   const auto me = shared_from_this();
-  const auto disks = disks_of(host(), context(), config_);
+  disks_ = co_await query_disks(config_);
+  const auto parts = own_parts();
   json::array planned;
-  for (const auto& disk : disks) planned.emplace_back(disk.lasting_name());
+  for (const auto& part : parts) planned.emplace_back(part.lasting_name());
   const std::string journal = "destroy " + config_file_.lasting_name();
   host().kernel.database->put(kUnfinished, journal, json::serialize(planned));
   unregister(user);
   const auto place = config_file_;
   const auto config = config_;
-  const auto work = [=] { delete_files(place, config, disks); };
+  const auto work = [=] { delete_files(place, config, parts); };
   co_await offload(host().kernel.workers, work);
   host().kernel.database->erase(kUnfinished, journal);
 }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "host/hardware_version.h"
 #include "host/vm_config_words.h"
+#include "host/vm_disk_chain.h"
 #include "vmx/text.h"
 #include "vmx/vmdk_descriptor.h"
 
@@ -121,8 +122,9 @@ class DeviceList {
   void add(const vmx::SerialPort& port);
   void add(const vmx::Floppy& floppy);
 
-  vim::VirtualDiskFlatVer2BackingInfo flat_backing(const vmx::Disk& disk,
-                                                   const std::optional<datastore::DiskInfo>& info);
+  vim::VirtualDiskFlatVer2BackingInfo flat_backing(const vmx::Disk& disk) const;
+  vim::VirtualDiskFlatVer2BackingInfo flat_backing(const vmx::Disk& disk, const std::string& file,
+                                                   const datastore::DiskInfo* info) const;
   void set_file(vim::VirtualDeviceFileBackingInfo& backing, const std::string& file) const;
   Ptr<vim::VirtualDeviceConnectInfo> connectable(int key, bool start_connected, bool guest_control,
                                                  bool can_connect) const;
@@ -272,10 +274,11 @@ bool is_hosted_sparse(const std::optional<datastore::DiskInfo>& info) {
          (info->create_type == "monolithicSparse" || info->create_type == "streamOptimized");
 }
 
+// One file of the disk; its parent is left out.
 vim::VirtualDiskFlatVer2BackingInfo DeviceList::flat_backing(
-    const vmx::Disk& disk, const std::optional<datastore::DiskInfo>& info) {
+    const vmx::Disk& disk, const std::string& file, const datastore::DiskInfo* info) const {
   vim::VirtualDiskFlatVer2BackingInfo backing;
-  set_file(backing, disk.file);
+  set_file(backing, file);
   backing.diskMode = api_word(disk.mode);
   backing.split = false;
   backing.writeThrough = disk.write_through;
@@ -285,11 +288,19 @@ vim::VirtualDiskFlatVer2BackingInfo DeviceList::flat_backing(
   backing.thinProvisioned = info->provisioning == datastore::Provisioning::thin;
   if (info->provisioning == datastore::Provisioning::eager_zeroed) backing.eagerlyScrub = true;
   if (const std::string uuid = uuid_of(*info); !uuid.empty()) backing.uuid = uuid;
-  if (!info->parent.empty()) {
-    vim::VirtualDiskFlatVer2BackingInfo parent;
-    set_file(parent, info->parent);
-    parent.diskMode = api_word(vmx::DiskMode::persistent);
-    backing.parent = model::share(std::move(parent));
+  if (!info->parent.empty()) backing.deltaDiskFormat = "redoLogFormat";
+  return backing;
+}
+
+vim::VirtualDiskFlatVer2BackingInfo DeviceList::flat_backing(const vmx::Disk& disk) const {
+  const auto path = find_file(context_, disk.file);
+  if (!path) return flat_backing(disk, disk.file, nullptr);
+  vim::VirtualDiskFlatVer2BackingInfo backing;
+  for (const vmx::DatastorePath& link : disk_chain(*path, context_)) {
+    const auto info = context_.disk(link);
+    auto above = flat_backing(disk, link.format(), info ? &*info : nullptr);
+    if (!backing.fileName.empty()) above.parent = model::share(std::move(backing));
+    backing = std::move(above);
   }
   return backing;
 }
@@ -318,7 +329,7 @@ void DeviceList::add(const vmx::Disk& disk) {
   device.deviceInfo =
       description(label(config_, disk), info ? with_commas(capacity / 1024) + " KB"
                                              : "The disk's file is missing or cannot be read");
-  const auto flat = flat_backing(disk, info);
+  const auto flat = flat_backing(disk);
   if (is_hosted_sparse(info))
     device.backing = model::share(sparse_backing(flat));
   else

@@ -190,6 +190,12 @@ void DevicePlanner::grow_disk(const DeviceChange& change, const vmx::Disk& disk)
   if (asked == present) return;
   const std::string name = label(config(), disk);
   if (!info) throw file_fault<vim::FileNotFound>(change, path, "is no disk that can be read");
+  if (!info->parent.empty()) {
+    vim::InvalidDeviceOperation detail;
+    detail.badOp = change.spec->operation;
+    throw change.invalid("device.capacityInKB", name + " has snapshots and cannot grow",
+                         std::move(detail));
+  }
   if (asked < present) {
     vim::InvalidDeviceOperation detail;
     detail.badOp = change.spec->operation;

@@ -1,10 +1,12 @@
 // A configuration as the hypervisor builds it.
 #include <algorithm>
+#include <ranges>
 
 #include "host/hardware_version.h"
 #include "host/vm_config.h"
 #include "host/vm_config_devices.h"
 #include "host/vm_config_words.h"
+#include "host/vm_disk_chain.h"
 #include "kernel/faults.h"
 #include "vmx/text.h"
 #include "vmx/vmdk_descriptor.h"
@@ -83,6 +85,7 @@ class SpecBuilder {
     }
   }
 
+  hypervisor::DiskImage image(const std::string& name, const vmx::DatastorePath& path) const;
   void add(const vmx::Disk& disk);
   void add(const vmx::CdRom& cdrom);
   void add(const vmx::NetworkAdapter& adapter);
@@ -116,9 +119,9 @@ void require_shareable(const std::string& name, const vmx::DatastorePath& path,
         fmt::format("{}: sharing {}, which is not thick and eagerly zeroed,", name, path.format()));
 }
 
-void SpecBuilder::add(const vmx::Disk& disk) {
-  const std::string name = label(config_, disk);
-  const auto path = resolve_file(context_, disk.file);
+// `name`: the disk, as faults call it; `path`: it, or one it is a delta of.
+hypervisor::DiskImage SpecBuilder::image(const std::string& name,
+                                         const vmx::DatastorePath& path) const {
   const auto info = context_.disk(path);
   if (!info) {
     vim::FileNotFound detail;
@@ -126,20 +129,31 @@ void SpecBuilder::add(const vmx::Disk& disk) {
     throw kernel::Fault(std::move(detail),
                         fmt::format("{}: {} is missing or cannot be read.", name, path.format()));
   }
-  if (!is_flat(*info))
+  if (!is_flat(*info) && !is_delta(*info))
     throw kernel::not_supported(
         fmt::format("{}: {} of type {}{}", name, path.format(), info->create_type,
                     info->parent.empty() ? "" : ", a delta of " + info->parent));
+  return {context_.absolute(vmx::DatastorePath(path.datastore(), info->extents.front())),
+          is_delta(*info) ? hypervisor::DiskFormat::qcow2 : hypervisor::DiskFormat::raw};
+}
+
+void SpecBuilder::add(const vmx::Disk& disk) {
+  const std::string name = label(config_, disk);
+  const auto path = resolve_file(context_, disk.file);
   if (disk.mode != vmx::DiskMode::persistent && disk.mode != vmx::DiskMode::independent_persistent)
     throw kernel::not_supported(fmt::format("{}: disk mode {}", name, api_word(disk.mode)));
-  if (is_shared(config_, disk)) require_shareable(name, path, *info);
   need_ide_controller(disk.slot);
   hypervisor::Disk machine;
   machine.key = device_key(disk);
   machine.controller_key = controller_key(disk.slot);
   machine.unit = disk.slot.unit;
   machine.shared = is_shared(config_, disk);
-  machine.path = context_.absolute(vmx::DatastorePath(path.datastore(), info->extents.front()));
+  for (const vmx::DatastorePath& link : disk_chain(path, context_) | std::views::reverse)
+    machine.chain.insert(machine.chain.begin(), image(name, link));
+  if (machine.chain.front().format != hypervisor::DiskFormat::raw)
+    throw kernel::not_supported(fmt::format("{}: a delta of a disk in no datastore", name));
+  const auto info = context_.disk(path);
+  if (machine.shared) require_shareable(name, path, *info);
   if (config_.disk_uuids_shown) machine.serial = serial_of(*info);
   spec_.disks.push_back(std::move(machine));
 }

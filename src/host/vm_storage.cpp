@@ -58,7 +58,8 @@ class Surveyor {
 
   FileSurvey take() {
     for (const VmFiles::File& file : wanted_.files) add(file);
-    for (const VmFiles::Disk& disk : wanted_.disks) add(disk);
+    for (const VmFiles::Disk& disk : wanted_.disks) found_.disks.push_back(look_at(disk));
+    for (const VmFiles::Snapshot& snapshot : wanted_.snapshots) add(snapshot);
     add_numbered();
     measure_swap();
     return std::move(found_);
@@ -95,9 +96,17 @@ class Surveyor {
     if (occupancy || !file.optional) put(file.type, file.path, occupancy);
   }
 
-  void add(const VmFiles::Disk& disk) {
-    FileSurvey::Disk& surveyed = found_.disks.emplace_back();
-    surveyed.key = disk.key;
+  void add(const VmFiles::Snapshot& snapshot) {
+    FileSurvey::Snapshot surveyed{.reference = snapshot.reference};
+    surveyed.data = put("snapshotData", snapshot.data, measure(snapshot.data));
+    if (snapshot.memory)
+      surveyed.memory = put("snapshotMemory", *snapshot.memory, measure(*snapshot.memory));
+    for (const VmFiles::Disk& disk : snapshot.disks) surveyed.disks.push_back(look_at(disk));
+    found_.snapshots.push_back(std::move(surveyed));
+  }
+
+  FileSurvey::Disk look_at(const VmFiles::Disk& disk) {
+    FileSurvey::Disk surveyed{.key = disk.key};
     std::set<vmx::DatastorePath> seen;
     std::optional<vmx::DatastorePath> next = disk.path;
     while (next && seen.insert(*next).second) {
@@ -114,6 +123,7 @@ class Surveyor {
       surveyed.chain.insert(surveyed.chain.begin(), std::move(unit));
       next = info ? parent_of(*next, info->parent) : std::nullopt;
     }
+    return surveyed;
   }
 
   std::optional<datastore::DiskInfo> query(const vmx::DatastorePath& disk) const {
@@ -170,6 +180,14 @@ FileSurvey survey(const VmFiles& files, const Datastores& datastores) {
 
 namespace {
 
+vim::VirtualMachineFileLayoutExDiskLayout disk_layout_ex(const FileSurvey::Disk& disk) {
+  vim::VirtualMachineFileLayoutExDiskLayout layout;
+  layout.key = disk.key;
+  for (const std::vector<int>& unit : disk.chain)
+    layout.chain.emplace_back().fileKey.assign(unit.begin(), unit.end());
+  return layout;
+}
+
 vim::VirtualMachineFileLayoutEx layout_ex(const FileSurvey& survey, model::Time now) {
   vim::VirtualMachineFileLayoutEx layout;
   layout.timestamp = now;
@@ -184,11 +202,14 @@ vim::VirtualMachineFileLayoutEx layout_ex(const FileSurvey& survey, model::Time 
     if (file.occupancy->unshared)
       info.uniqueSize = static_cast<std::int64_t>(*file.occupancy->unshared);
   }
-  for (const FileSurvey::Disk& disk : survey.disks) {
-    vim::VirtualMachineFileLayoutExDiskLayout& of_disk = layout.disk.emplace_back();
-    of_disk.key = disk.key;
-    for (const std::vector<int>& unit : disk.chain)
-      of_disk.chain.emplace_back().fileKey.assign(unit.begin(), unit.end());
+  for (const FileSurvey::Disk& disk : survey.disks) layout.disk.push_back(disk_layout_ex(disk));
+  for (const FileSurvey::Snapshot& snapshot : survey.snapshots) {
+    vim::VirtualMachineFileLayoutExSnapshotLayout& of_snapshot = layout.snapshot.emplace_back();
+    of_snapshot.key = snapshot.reference;
+    of_snapshot.dataKey = snapshot.data;
+    of_snapshot.memoryKey = snapshot.memory;
+    for (const FileSurvey::Disk& disk : snapshot.disks)
+      of_snapshot.disk.push_back(disk_layout_ex(disk));
   }
   return layout;
 }
@@ -207,6 +228,14 @@ vim::VirtualMachineFileLayout layout(const FileSurvey& survey) {
     for (const std::vector<int>& unit : disk.chain)
       of_disk.diskFile.push_back(
           survey.files[static_cast<std::size_t>(unit.front())].path.format());
+  }
+  for (const FileSurvey::Snapshot& snapshot : survey.snapshots) {
+    vim::VirtualMachineFileLayoutSnapshotLayout& of_snapshot = layout.snapshot.emplace_back();
+    of_snapshot.key = snapshot.reference;
+    for (const int file : {snapshot.data, snapshot.memory})
+      if (file >= 0)
+        of_snapshot.snapshotFile.push_back(
+            survey.files[static_cast<std::size_t>(file)].path.name());
   }
   return layout;
 }

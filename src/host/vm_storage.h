@@ -29,9 +29,17 @@ struct VmFiles {
     vmx::DatastorePath path;  // of the descriptor the VM runs on
   };
 
+  struct Snapshot {
+    MoRef reference;
+    vmx::DatastorePath data;
+    std::optional<vmx::DatastorePath> memory;
+    std::vector<Disk> disks;
+  };
+
   vmx::DatastorePath config_file;
   std::vector<File> files;  // but the disks', and those that bear a number
   std::vector<Disk> disks;
+  std::vector<Snapshot> snapshots;
   std::optional<vmx::DatastorePath> swap;  // of a VM that may run
   std::uint64_t swap_size = 0;             // bytes
   Volumes volumes;
@@ -52,8 +60,16 @@ struct FileSurvey {
     std::uint64_t growth = 0;  // bytes the one the VM runs on may still take
   };
 
+  struct Snapshot {
+    MoRef reference;
+    int data = 0;
+    int memory = -1;  // none
+    std::vector<Disk> disks;
+  };
+
   std::vector<File> files;
   std::vector<Disk> disks;
+  std::vector<Snapshot> snapshots;
   std::string swap_datastore;     // where the swap file is, or would be; empty for a template
   std::uint64_t swap_growth = 0;  // bytes it may still take
 };

@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <variant>
 #include <vector>
@@ -102,6 +103,28 @@ struct Counters {
   std::map<int, NicCounters> nics;                  // by key: NICs on a tap
 };
 
+// What Machine::snapshot() does.
+struct SnapshotRequest {
+  std::map<int, std::string> overlays;  // by a disk's key: an image without content, a qcow2
+  std::optional<std::string> memory;    // a new file, as save() writes it
+  Progress progress;                    // of the memory
+};
+
+// What merge() does: in a chain … into, a, b, top … it leaves … into …, which then holds what a, b
+// and top held. Images by their paths.
+struct MergeRequest {
+  int disk_key = 0;
+  std::string into;
+  std::string top;
+  std::string into_name;  // as the image above `top`, if there is one, is to name `into`
+  Progress progress;
+  std::stop_token stop;  // ErrorKind::cancelled, and the chain is what it was
+  // Where `top` is what the guest writes: awaited while the guest stands still, the chain changed
+  // and nothing written to it yet. Whoever keeps account of the chain must have noted the change
+  // before it returns, for from then on `top` grows stale. When it throws, the guest stays paused.
+  std::function<Async<void>()> commit;
+};
+
 class Machine {
  public:
   using Observer = std::function<void(const MachineEvent&)>;
@@ -132,6 +155,19 @@ class Machine {
   // then it is unfinished_state(path). When saving fails the guest runs on (or stays paused) and
   // nothing of the file is left.
   virtual Async<void> save(std::string path, Progress progress) = 0;
+
+  // Puts the overlays over what the disks write to, all at the same instant: what is below is only
+  // read from then on. With memory, the guest's memory and devices of that instant are written too;
+  // it goes on meanwhile where the host allows that (userfaultfd), else thereafter. When the memory
+  // fails its file is gone, and the overlays may be in place nevertheless: spec() tells.
+  virtual Async<void> snapshot(SnapshotRequest request) = 0;
+  // While the guest writes on. When it fails or is cancelled, the chain is what it was.
+  virtual Async<void> merge(MergeRequest request) = 0;
+  // Makes the guest's agent flush and hold all writes to its file systems, and let them go. Both
+  // need the agent: ErrorKind::invalid_state without one, unsupported or io when it cannot.
+  // A machine that is adopted is thawed.
+  virtual Async<void> freeze_guest(std::chrono::steady_clock::duration timeout) = 0;
+  virtual Async<void> thaw_guest() = 0;
 
   // Asks the guest to shut down: its agent if one answers, else the power button. Returns when the
   // request is delivered; the end is an event.
@@ -200,6 +236,11 @@ class Hypervisor {
   // save that was not complete is undone, and the guest runs on; one that was has Exit cause
   // `saved`.
   virtual Async<std::vector<std::shared_ptr<Machine>>> adopt() = 0;
+  // Machine::merge() for images that no machine has open, or only reads: `chain` is those up to the
+  // last one to be merged, the base first; those from `into` on become that one. A kill of this
+  // process ends it, with nothing lost.
+  virtual Async<void> merge_unused(std::vector<DiskImage> chain, std::size_t into,
+                                   Progress progress, std::stop_token stop) = 0;
 };
 
 }  // namespace virga::hypervisor

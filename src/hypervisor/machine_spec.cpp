@@ -54,13 +54,18 @@ void visit_fields(Visitor& visit, T& it) {
   visit("bus", it.bus);
 }
 template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, DiskImage>
+void visit_fields(Visitor& visit, T& it) {
+  visit("path", it.path);
+  visit("format", it.format);
+}
+template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, Disk>
 void visit_fields(Visitor& visit, T& it) {
   visit("key", it.key);
   visit("controller", it.controller_key);
   visit("unit", it.unit);
-  visit("path", it.path);
-  visit("format", it.format);
+  visit("chain", it.chain);
   visit("readOnly", it.read_only);
   visit("shared", it.shared);
   visit("serial", it.serial);
@@ -287,6 +292,16 @@ void validate_nics(const MachineSpec& spec) {
   }
 }
 
+void validate_chain(const Disk& disk) {
+  const std::string id = device_id(disk);
+  require(!disk.chain.empty(), id, "{} has no image", id);
+  for (const DiskImage& image : disk.chain) {
+    require(!image.path.empty(), id, "{} has an image without a path", id);
+    require(image.format == DiskFormat::qcow2 || &image == &disk.chain.front(), id,
+            "{}: {} cannot hold a difference, it is not a qcow2 image", id, image.path);
+  }
+}
+
 template <class Devices>
 void collect_ids(const Devices& devices, std::set<int>& keys, std::set<std::string>& ids) {
   for (const auto& device : devices) {
@@ -352,9 +367,15 @@ bool is_hot_pluggable(ControllerModel model) {
 }
 
 const Disk* contested_disk(const MachineSpec& spec, const MachineSpec& other) {
+  const auto writes_what_is_read = [](const Disk& one, const Disk& another) {
+    return std::ranges::find(another.chain, one.chain.back().path, &DiskImage::path) !=
+           another.chain.end();
+  };
   for (const Disk& disk : spec.disks)
     for (const Disk& its : other.disks)
-      if (disk.path == its.path && !(disk.shared && its.shared)) return &disk;
+      if ((writes_what_is_read(disk, its) || writes_what_is_read(its, disk)) &&
+          !(disk.shared && its.shared))
+        return &disk;
   return nullptr;
 }
 
@@ -375,7 +396,7 @@ void validate(const MachineSpec& spec) {
   validate_controllers(spec);
   std::set<std::pair<int, int>> places;
   for (const Disk& disk : spec.disks) {
-    require(!disk.path.empty(), device_id(disk), "{} has no image", device_id(disk));
+    validate_chain(disk);
     validate_drive(spec, device_id(disk), disk.controller_key, disk.unit, places);
   }
   for (const Cdrom& cdrom : spec.cdroms)

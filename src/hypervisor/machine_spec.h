@@ -27,12 +27,21 @@ struct Controller {
   bool operator==(const Controller&) const = default;
 };
 
+// One file a disk's content lies in.
+struct DiskImage {
+  std::string path;  // the image itself (NAME-flat.vmdk), never a descriptor
+  DiskFormat format = DiskFormat::raw;
+
+  bool operator==(const DiskImage&) const = default;
+};
+
 struct Disk {
   int key = 0;
   int controller_key = 0;
-  int unit = 0;      // SCSI target, AHCI port, NVMe namespace less 1, IDE master (0) or slave (1)
-  std::string path;  // the image itself (NAME-flat.vmdk), never a descriptor
-  DiskFormat format = DiskFormat::raw;
+  int unit = 0;  // SCSI target, AHCI port, NVMe namespace less 1, IDE master (0) or slave (1)
+  // The base first; each further one, a qcow2, holds what differs from those below it. The guest
+  // writes the last.
+  std::vector<DiskImage> chain;
   bool read_only = false;
   bool shared = false;    // other machines may write the image meanwhile
   std::string serial;     // at most 20 characters reach the guest; empty: none

@@ -22,7 +22,7 @@ class Builder {
  public:
   Builder(const MachineSpec& spec, const Platform& platform, const std::string& directory)
       : spec_(spec), platform_(platform), directory_(directory) {
-    line_.argv.push_back(platform.program);
+    line_.argv = sandboxed_command(platform.program);
   }
 
   CommandLine build(bool restoring) {
@@ -62,8 +62,6 @@ class Builder {
   void add_process_options() {
     add("-name", fmt::format("guest={},process=vm:{},debug-threads=on", escape(spec_.name),
                              escape(spec_.name.substr(0, 12))));
-    add("-nodefaults", "-no-user-config");
-    add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     // A guest that switched itself off stays visible until the daemon has seen it.
     add("-action", "shutdown=pause");
   }
@@ -152,12 +150,7 @@ class Builder {
   void add_storage() {
     for (const Controller& controller : spec_.controllers)
       if (const auto device = controller_device(controller)) add_device(*device);
-    for (const Disk& disk : spec_.disks) {
-      hand_over(disk.key, disk.read_only ? Inherited::Kind::read_only : Inherited::Kind::read_write,
-                disk.path);
-      for (const auto& node : disk_nodes(disk)) add("-blockdev", json::serialize(node));
-      add_device(disk_device(spec_, disk));
-    }
+    for (const Disk& disk : spec_.disks) add_disk(disk);
     for (const Cdrom& cdrom : spec_.cdroms) {
       if (cdrom.path) {
         hand_over(cdrom.key, Inherited::Kind::read_only, *cdrom.path);
@@ -165,6 +158,17 @@ class Builder {
       }
       add_device(cdrom_device(spec_, cdrom));
     }
+  }
+
+  void add_disk(const Disk& disk) {
+    const auto kind = disk.read_only ? Inherited::Kind::read_only : Inherited::Kind::read_write;
+    int image = 0;
+    for (const ImageNodes& nodes : disk_nodes(disk)) {
+      hand_over(fdset_of(disk.key, image), kind, disk.chain[static_cast<std::size_t>(image)].path);
+      for (const auto& node : nodes) add("-blockdev", json::serialize(node));
+      ++image;
+    }
+    add_device(disk_device(spec_, disk));
   }
 
   void add_network() {
@@ -221,6 +225,11 @@ std::string serial_socket(const std::string& directory, const SerialPort& port) 
 }
 std::string serial_log_path(const std::string& directory, const SerialPort& port) {
   return port.log_path.empty() ? directory + "/" + device_id(port) + ".log" : port.log_path;
+}
+
+std::vector<std::string> sandboxed_command(const std::string& program) {
+  return {program, "-nodefaults", "-no-user-config", "-sandbox",
+          "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"};
 }
 
 CommandLine build_command_line(const MachineSpec& spec, const Platform& platform,

@@ -41,6 +41,9 @@ std::string serial_socket(const std::string& directory, const SerialPort& port);
 // Where the copy of a socket-backed port's output goes.
 std::string serial_log_path(const std::string& directory, const SerialPort& port);
 
+// What every QEMU of ours begins with: no devices, no configuration but ours, no privileges.
+std::vector<std::string> sandboxed_command(const std::string& program);
+
 // The machine does not run until it is told to ("cont"), and with `restoring` waits for a saved
 // state. `directory`: its own, for sockets and logs. `spec` must be valid.
 CommandLine build_command_line(const MachineSpec& spec, const Platform& platform,

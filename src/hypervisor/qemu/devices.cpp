@@ -92,10 +92,10 @@ void set_boot_index(json::object& device, const MachineSpec& spec, const std::st
   if (at != order.end()) device["bootindex"] = at - order.begin() + 1;
 }
 
-json::object file_node_of(int key, bool read_only) {
+json::object file_node_of(int key, int image, bool read_only) {
   json::object node = {{"driver", "file"},
-                       {"node-name", file_node(key)},
-                       {"filename", fdset_path(key)},
+                       {"node-name", file_node(key, image)},
+                       {"filename", fdset_path(fdset_of(key, image))},
                        {"read-only", read_only}};
   if (!read_only) node["discard"] = "unmap";
   return node;
@@ -103,17 +103,24 @@ json::object file_node_of(int key, bool read_only) {
 
 }  // namespace
 
-std::string file_node(int key) {
-  return fmt::format("file-{}", key);
+std::string file_node(int key, int image) {
+  return fmt::format("file-{}-{}", key, image);
 }
-std::string format_node(int key) {
-  return fmt::format("node-{}", key);
+std::string format_node(int key, int image) {
+  return fmt::format("node-{}-{}", key, image);
+}
+int key_of_node(const std::string& name) {
+  return name.starts_with("node-") || name.starts_with("file-") ? std::atoi(name.c_str() + 5) : 0;
 }
 std::string netdev_id(const Nic& nic) {
   return device_id(nic) + "-net";
 }
-std::string fdset_path(int key) {
-  return fmt::format("/dev/fdset/{}", key);
+int fdset_of(int key, int image) {
+  constexpr int beyond_all_keys = 100'000;
+  return image * beyond_all_keys + key;
+}
+std::string fdset_path(int set) {
+  return fmt::format("/dev/fdset/{}", set);
 }
 
 std::uint64_t world_wide_name(const MachineSpec& spec, const Disk& disk) {
@@ -164,7 +171,8 @@ void describe_drive(json::object& device, const MachineSpec& spec, const Disk& d
 
 json::object disk_device(const MachineSpec& spec, const Disk& disk) {
   const Controller& controller = find_controller(spec, disk.controller_key);
-  json::object device = {{"id", device_id(disk)}, {"drive", format_node(disk.key)}};
+  json::object device = {{"id", device_id(disk)},
+                         {"drive", format_node(disk.key, static_cast<int>(disk.chain.size()) - 1)}};
   attach(device, controller, disk.unit);
   if (disk.shared) device["share-rw"] = true;
   if (controller.model == ControllerModel::nvme)
@@ -179,7 +187,7 @@ json::object cdrom_device(const MachineSpec& spec, const Cdrom& cdrom) {
   const Controller& controller = find_controller(spec, cdrom.controller_key);
   json::object device = {{"driver", is_scsi(controller.model) ? "scsi-cd" : "ide-cd"},
                          {"id", device_id(cdrom)}};
-  if (cdrom.path) device["drive"] = format_node(cdrom.key);
+  if (cdrom.path) device["drive"] = format_node(cdrom.key, 0);
   attach(device, controller, cdrom.unit);
   set_boot_index(device, spec, device_id(cdrom));
   return device;
@@ -196,20 +204,37 @@ json::object nic_device(const MachineSpec& spec, const Nic& nic, const std::stri
   return device;
 }
 
-std::array<json::object, 2> disk_nodes(const Disk& disk) {
-  json::object format = {{"driver", disk.format == DiskFormat::raw ? "raw" : "qcow2"},
-                         {"node-name", format_node(disk.key)},
-                         {"file", file_node(disk.key)},
-                         {"read-only", disk.read_only}};
+// The files below the last one are open for writing too, since they are merged into; what nobody
+// writes to now is read-only one level up.
+ImageNodes image_nodes(const Disk& disk, int image, const DiskImage& file, json::value backing,
+                       bool written) {
+  const bool read_only = disk.read_only || !written;
+  json::object format = {{"driver", file.format == DiskFormat::raw ? "raw" : "qcow2"},
+                         {"node-name", format_node(disk.key, image)},
+                         {"file", file_node(disk.key, image)},
+                         {"read-only", read_only}};
+  if (file.format == DiskFormat::qcow2) format["backing"] = std::move(backing);
   if (!disk.read_only) format["discard"] = "unmap";
-  return {file_node_of(disk.key, disk.read_only), std::move(format)};
+  return {file_node_of(disk.key, image, disk.read_only), std::move(format)};
 }
 
-std::array<json::object, 2> medium_nodes(int cdrom_key) {
-  return {file_node_of(cdrom_key, true), json::object{{"driver", "raw"},
-                                                      {"node-name", format_node(cdrom_key)},
-                                                      {"file", file_node(cdrom_key)},
-                                                      {"read-only", true}}};
+std::vector<ImageNodes> disk_nodes(const Disk& disk) {
+  std::vector<ImageNodes> nodes;
+  for (const DiskImage& file : disk.chain) {
+    const int image = static_cast<int>(nodes.size());
+    json::value backing = nullptr;
+    if (image > 0) backing = format_node(disk.key, image - 1);
+    nodes.push_back(
+        image_nodes(disk, image, file, std::move(backing), &file == &disk.chain.back()));
+  }
+  return nodes;
+}
+
+ImageNodes medium_nodes(int cdrom_key) {
+  return {file_node_of(cdrom_key, 0, true), json::object{{"driver", "raw"},
+                                                         {"node-name", format_node(cdrom_key, 0)},
+                                                         {"file", file_node(cdrom_key, 0)},
+                                                         {"read-only", true}}};
 }
 
 }  // namespace virga::hypervisor

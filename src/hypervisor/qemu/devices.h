@@ -1,9 +1,11 @@
 // How each part of a machine is described to QEMU: the same objects serve the command line
 // (-device, -blockdev) and the hot operations (device_add, blockdev-add).
 //
-// Names: a device's id is device_id(); block nodes are file-KEY and node-KEY; the file behind them
-// is the descriptor set whose number is the key. PCI addresses on the one bus follow from the bus
-// or slot number alone, so that a machine always looks the same to its guest:
+// Names: a device's id is device_id(); block nodes are file-KEY-IMAGE and node-KEY-IMAGE, and the
+// file behind them is a descriptor set of its own. IMAGE tells a disk's images apart and stays with
+// one as long as the machine has it: a machine starts with 0 for the base, 1 for the one above it,
+// … A CD-ROM's is 0. PCI addresses on the one bus follow from the bus or slot number alone, so that
+// a machine always looks the same to its guest:
 //   02 display   03 agent port   04…07 SCSI 0…3   08…0b AHCI 0…3   0c…15 NIC 0…9
 //   16…19 NVMe 0…3
 #pragma once
@@ -11,6 +13,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "hypervisor/machine_spec.h"
@@ -25,14 +28,23 @@ json::object cdrom_device(const MachineSpec& spec, const Cdrom& cdrom);
 json::object nic_device(const MachineSpec& spec, const Nic& nic, const std::string& netdev);
 
 // The file node, then the node of the format over it.
-std::array<json::object, 2> disk_nodes(const Disk& disk);
-std::array<json::object, 2> medium_nodes(int cdrom_key);
+using ImageNodes = std::array<json::object, 2>;
+// `backing`: the node below; null where there is none. `written`: it is the disk's last image.
+ImageNodes image_nodes(const Disk& disk, int image, const DiskImage& file, json::value backing,
+                       bool written);
+// All images of a disk that a machine starts with, the base first.
+std::vector<ImageNodes> disk_nodes(const Disk& disk);
+ImageNodes medium_nodes(int cdrom_key);
 
-std::string file_node(int key);
-std::string format_node(int key);
+std::string file_node(int key, int image);
+std::string format_node(int key, int image);
+// The key in the name of such a node; 0 for other names.
+int key_of_node(const std::string& name);
 std::string netdev_id(const Nic& nic);
-// "/dev/fdset/KEY", the name under which QEMU opens a descriptor it was handed.
-std::string fdset_path(int key);
+// The number of the descriptor set behind an image, or behind what has only a key.
+int fdset_of(int key, int image = 0);
+// "/dev/fdset/SET", the name under which QEMU opens a descriptor it was handed.
+std::string fdset_path(int set);
 
 // The disk's world wide name, or one in VMware's range that follows from machine and key.
 std::uint64_t world_wide_name(const MachineSpec& spec, const Disk& disk);

@@ -110,11 +110,11 @@ Async<void> GuestAgent::synchronize() {
   }
 }
 
-Async<json::value> GuestAgent::ask(std::string command, json::object arguments) {
+Async<json::value> GuestAgent::ask(std::string command, json::object arguments, Duration timeout) {
   json::object request = {{"execute", command}};
   if (!arguments.empty()) request["arguments"] = std::move(arguments);
   co_await socket_.send(json::serialize(request) + "\n");
-  const std::string line = co_await socket_.receive(timeout_);
+  const std::string line = co_await socket_.receive(timeout);
   boost::system::error_code code;
   json::value reply = json::parse(line, code);
   if (const json::value* result = code ? nullptr : member(reply, "return"))
@@ -130,10 +130,11 @@ Async<json::value> GuestAgent::ask(std::string command, json::object arguments) 
               "the guest agent of {} refused {}: {}", machine_, command, text(*failure, "desc"));
 }
 
-Async<json::value> GuestAgent::execute(std::string command, json::object arguments) {
+Async<json::value> GuestAgent::execute(std::string command, json::object arguments,
+                                       std::optional<Duration> timeout) {
   auto guard = co_await asking_.lock();
   co_await synchronize();
-  co_return co_await ask(std::move(command), std::move(arguments));
+  co_return co_await ask(std::move(command), std::move(arguments), timeout.value_or(timeout_));
 }
 
 Async<void> GuestAgent::tell(std::string command, json::object arguments) {
@@ -160,7 +161,7 @@ Async<void> GuestAgent::tell(std::string command, json::object arguments) {
 // What an agent does not know or may not tell is left out; that it stopped answering is an error.
 Async<json::value> GuestAgent::ask_or_null(std::string command) {
   try {
-    co_return co_await ask(command, {});
+    co_return co_await ask(command, {}, timeout_);
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::unsupported && e.kind() != ErrorKind::io) throw;
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "base/async.h"
@@ -22,7 +23,9 @@ class GuestAgent {
   // Sends `command` and returns its "return" value; connects and synchronizes first where needed.
   // Calls are served one after another. ErrorKind::timed_out or gone without an agent, unsupported
   // when this agent does not know the command, io when it refused.
-  Async<json::value> execute(std::string command, json::object arguments = {});
+  // `timeout`: of the answer; none is that of all commands.
+  Async<json::value> execute(std::string command, json::object arguments = {},
+                             std::optional<Duration> timeout = std::nullopt);
   // For commands that answer only when they fail, such as guest-shutdown: returns when the agent
   // has accepted the command, or fell silent after it was sent. Errors as above.
   Async<void> tell(std::string command, json::object arguments);
@@ -35,7 +38,7 @@ class GuestAgent {
 
  private:
   Async<void> synchronize();
-  Async<json::value> ask(std::string command, json::object arguments);
+  Async<json::value> ask(std::string command, json::object arguments, Duration timeout);
   Async<json::value> ask_or_null(std::string command);
 
   std::string machine_;

@@ -52,6 +52,7 @@ struct ChildPlan {
   std::vector<char*> argv;
   std::vector<std::pair<int, int>> descriptors;
   int output;
+  bool ends_with_parent;
   const Account* account;
   int go;       // one byte comes when before_exec() is through
   int failure;  // where a ChildFailure is written
@@ -135,6 +136,7 @@ void drop_privileges(const ChildPlan& plan) {
   place_descriptors(plan);
   set_limits(plan);
   drop_privileges(plan);
+  if (plan.ends_with_parent && ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail(plan, "end in time");
   static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
   static char language[] = "LC_ALL=C";
   char* environment[] = {path, language, nullptr};
@@ -199,6 +201,7 @@ Launched launch(const LaunchRequest& request,
   ChildPlan plan{.program = find_program(request.argv.front()),
                  .descriptors = request.descriptors,
                  .output = request.output,
+                 .ends_with_parent = request.ends_with_parent,
                  .account = request.account ? &*request.account : nullptr};
   for (const auto& argument : request.argv)
     plan.argv.push_back(const_cast<char*>(argument.c_str()));

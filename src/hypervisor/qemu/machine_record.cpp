@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <numeric>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -18,11 +20,32 @@ MachineRecord::Operation operation_named(const json::value& name) {
   throw std::invalid_argument("unknown operation " + json::serialize(name));
 }
 
+json::object images_to_json(const std::map<int, std::vector<int>>& images) {
+  json::object object;
+  for (const auto& [key, numbers] : images)
+    object[std::to_string(key)] = json::array(numbers.begin(), numbers.end());
+  return object;
+}
+
+std::map<int, std::vector<int>> images_from_json(const json::object& object) {
+  std::map<int, std::vector<int>> images;
+  for (const auto& [key, numbers] : object)
+    for (const json::value& number : numbers.as_array())
+      images[std::stoi(key)].push_back(number.to_number<int>());
+  return images;
+}
+
 std::string record_path(const std::string& directory) {
   return directory + "/machine.json";
 }
 
 }  // namespace
+
+std::vector<int> first_images(const Disk& disk) {
+  std::vector<int> numbers(disk.chain.size());
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return numbers;
+}
 
 std::string to_json(const MachineRecord& record) {
   return json::serialize(json::object{{"pid", record.process.pid},
@@ -32,7 +55,8 @@ std::string to_json(const MachineRecord& record) {
                                       {"statePath", record.state_path},
                                       {"machineType", record.machine_type},
                                       {"accelerator", record.accelerator},
-                                      {"machine", json::parse(to_json(record.spec))}}) +
+                                      {"machine", json::parse(to_json(record.spec))},
+                                      {"images", images_to_json(record.images)}}) +
          "\n";
 }
 
@@ -48,6 +72,7 @@ MachineRecord machine_record_from_json(const std::string& text) {
     record.machine_type = std::string(value.at("machineType").as_string());
     record.accelerator = std::string(value.at("accelerator").as_string());
     record.spec = machine_spec_from_json(json::serialize(value.at("machine")));
+    record.images = images_from_json(value.at("images").as_object());
   } catch (const std::exception& e) {
     throw error(ErrorKind::damaged, "machine record", "a machine record is damaged: {}", e.what());
   }

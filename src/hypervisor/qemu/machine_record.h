@@ -1,6 +1,7 @@
 // The file a running guest is found again by, and the directory it lies in.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,14 @@ struct MachineRecord {
   std::string machine_type;
   std::string accelerator;
   MachineSpec spec;
+  // By a disk's key, in the order of its chain: the numbers its images bear in QEMU (devices.h).
+  std::map<int, std::vector<int>> images;
 
   bool operator==(const MachineRecord&) const = default;
 };
+
+// The numbers of images with which a machine starts: those of a chain, counted from 0.
+std::vector<int> first_images(const Disk& disk);
 
 std::string to_json(const MachineRecord& record);
 // ErrorKind::damaged.

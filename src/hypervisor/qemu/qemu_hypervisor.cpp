@@ -11,6 +11,7 @@
 #include "hypervisor/qemu/accelerator.h"
 #include "hypervisor/qemu/command_line.h"
 #include "hypervisor/qemu/launcher.h"
+#include "hypervisor/qemu/offline_merge.h"
 #include "hypervisor/qemu/qemu_machine.h"
 
 namespace virga::hypervisor {
@@ -92,6 +93,7 @@ Started launch_guest(Preparation& with) {
                              .machine_type = with.platform.machine_type,
                              .accelerator = with.platform.kvm ? "kvm" : "tcg",
                              .spec = with.spec}};
+  for (const Disk& disk : with.spec.disks) started.record.images[disk.key] = first_images(disk);
   Launched launched = launch(request, [&](const ProcessIdentity& identity) {
     started.record.process = identity;
     write_record(with.directory, started.record);
@@ -170,6 +172,10 @@ class QemuHypervisor final : public Hypervisor {
   Async<Capabilities> capabilities() override;
   Async<std::shared_ptr<Machine>> start(MachineSpec spec, StartOptions options) override;
   Async<std::vector<std::shared_ptr<Machine>>> adopt() override;
+  Async<void> merge_unused(std::vector<DiskImage> chain, std::size_t into, Progress progress,
+                           std::stop_token stop) override {
+    return merge_offline(context_, std::move(chain), into, std::move(progress), std::move(stop));
+  }
 
  private:
   using Machines = std::vector<std::shared_ptr<QemuMachine>>;

@@ -40,7 +40,7 @@ bool flag(const json::object& data, std::string_view name) {
   return found && found->is_bool() && found->as_bool();
 }
 
-// The number after the last dash or slash-separated name: "node-2000", "/machine/…/disk-2000".
+// The number after the last dash: "disk-2000", "/machine/…/disk-2000".
 int key_in(const std::string& name) {
   const auto dash = name.rfind('-');
   return dash == std::string::npos ? 0 : std::atoi(name.c_str() + dash + 1);
@@ -90,6 +90,7 @@ QemuMachine::QemuMachine(std::shared_ptr<QemuContext> context, MachineRecord rec
       operations_(context_->executor),
       ended_(context_->executor),
       migration_changed_(context_->executor),
+      jobs_changed_(context_->executor),
       devices_changed_(context_->executor) {}
 
 QemuMachine::~QemuMachine() {
@@ -180,6 +181,7 @@ Async<void> QemuMachine::settle() {
     case MachineRecord::Operation::none:
       if (status != "running") state_ = MachineState::paused;
   }
+  if (state_ != MachineState::exited) co_await settle_disks();
 }
 
 Async<std::string> QemuMachine::discard() {
@@ -254,6 +256,8 @@ void QemuMachine::handle(const json::object& event) {
     devices_changed_.notify();
   } else if (name == "MIGRATION") {
     migration_changed_.notify();
+  } else if (name == "JOB_STATUS_CHANGE") {
+    jobs_changed_.notify();
   }
 }
 
@@ -274,7 +278,7 @@ void QemuMachine::handle_shutdown(const json::object& data) {
 
 void QemuMachine::handle_storage_error(const json::object& data, double at) {
   const bool paused = text(data, "action") == "stop";
-  const int key = key_in(text(data, "node-name"));
+  const int key = key_of_node(text(data, "node-name"));
   // A guest that retries a bad sector could report it thousands of times a second.
   if (!paused && repeated(fmt::format("storage {}", key), at, 10)) return;
   emit(StorageFailed{
@@ -301,6 +305,7 @@ Async<void> QemuMachine::finish(std::shared_ptr<QemuMachine> self, std::optional
   self->ended_.notify();
   self->devices_changed_.notify();
   self->migration_changed_.notify();
+  self->jobs_changed_.notify();
 }
 
 Exit QemuMachine::explain(std::optional<ProcessEnd> end) const {
@@ -421,6 +426,21 @@ Async<void> QemuMachine::reboot_guest() {
     throw error(ErrorKind::invalid_state, id(),
                 "cannot restart the guest of {}: no agent runs in it", record_.spec.name);
   co_await agent_.tell("guest-shutdown", fields("mode", "reboot"));
+}
+
+Async<void> QemuMachine::freeze_guest(std::chrono::steady_clock::duration timeout) {
+  const auto self = shared_from_this();
+  require_stoppable("quiesce");
+  if (!agent_connected_)
+    throw error(ErrorKind::invalid_state, id(),
+                "cannot quiesce the guest of {}: no agent runs in it", record_.spec.name);
+  co_await agent_.execute("guest-fsfreeze-freeze", {}, timeout);
+}
+
+Async<void> QemuMachine::thaw_guest() {
+  const auto self = shared_from_this();
+  require_alive("thaw");
+  co_await agent_.execute("guest-fsfreeze-thaw");
 }
 
 Async<GuestInfo> QemuMachine::guest_info() {

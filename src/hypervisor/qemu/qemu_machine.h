@@ -10,6 +10,7 @@
 
 #include "base/async.h"
 #include "hypervisor/hypervisor.h"
+#include "hypervisor/qemu/devices.h"
 #include "hypervisor/qemu/guest_agent.h"
 #include "hypervisor/qemu/machine_record.h"
 #include "hypervisor/qemu/process_watch.h"
@@ -58,6 +59,10 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> pause() override;
   Async<void> resume() override;
   Async<void> save(std::string path, Progress progress) override;
+  Async<void> snapshot(SnapshotRequest request) override;
+  Async<void> merge(MergeRequest request) override;
+  Async<void> freeze_guest(std::chrono::steady_clock::duration timeout) override;
+  Async<void> thaw_guest() override;
 
   Async<ShutdownMeans> shutdown_guest() override;
   Async<void> reboot_guest() override;
@@ -116,8 +121,10 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> record_operation(MachineRecord::Operation operation);
 
   // qemu_machine_devices.cpp
-  Async<void> add_nodes(int key, Fd file, std::array<json::object, 2> nodes);
-  Async<void> remove_nodes(int key);
+  Async<void> add_nodes(int key, int image, Fd file, ImageNodes nodes);
+  Async<void> remove_nodes(int key, int image);
+  Async<void> add_images(Disk disk);
+  Async<void> remove_images(int key, std::vector<int> images);
   Async<void> remove_device(std::string id);
   Async<void> add_device(json::object device);
   Async<void> attempt(std::string command, json::object arguments);
@@ -125,6 +132,15 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> replace_medium(Cdrom cdrom, Fd file);
   Async<void> with_open_tray(std::string drive, std::string command, json::object arguments);
   Async<void> set_cable(std::string nic_id, bool up);
+
+  // qemu_machine_disks.cpp
+  Async<json::array> add_overlays(std::map<int, std::string> overlays);
+  Async<std::vector<int>> forget_images(int key, std::size_t from, std::size_t to);
+  Async<void> drop_unused_overlays();
+  Async<void> remove_stray_nodes();
+  Async<void> pivot(std::string job_id, MergeRequest request);
+  Async<void> settle_disks();
+  std::vector<DiskImage>& chain_of(int key);
 
   std::shared_ptr<QemuContext> context_;
   MachineRecord record_;
@@ -147,6 +163,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   AsyncMutex operations_;  // one change to the machine at a time
   Signal ended_;
   Signal migration_changed_;
+  Signal jobs_changed_;
   Signal devices_changed_;
   std::set<std::string> released_;  // devices the guest let go
   std::set<std::string> refused_;   // and those it would not

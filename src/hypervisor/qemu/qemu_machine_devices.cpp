@@ -49,23 +49,51 @@ Async<void> QemuMachine::keep_spec(MachineSpec spec) {
   co_await record_operation(record_.operation);
 }
 
-Async<void> QemuMachine::add_nodes(int key, Fd file, std::array<json::object, 2> nodes) {
+Async<void> QemuMachine::add_nodes(int key, int image, Fd file, ImageNodes nodes) {
   std::exception_ptr failure;
   try {
-    co_await qmp_->execute("add-fd", fields("fdset-id", key), file.get());
+    co_await qmp_->execute("add-fd", fields("fdset-id", fdset_of(key, image)), file.get());
     for (json::object& node : nodes) co_await qmp_->execute("blockdev-add", std::move(node));
   } catch (...) {
     failure = std::current_exception();
   }
   if (!failure) co_return;
-  co_await remove_nodes(key);
+  co_await remove_nodes(key, image);
   std::rethrow_exception(failure);
 }
 
-Async<void> QemuMachine::remove_nodes(int key) {
-  co_await attempt("blockdev-del", fields("node-name", format_node(key)));
-  co_await attempt("blockdev-del", fields("node-name", file_node(key)));
-  co_await attempt("remove-fd", fields("fdset-id", key));
+Async<void> QemuMachine::remove_nodes(int key, int image) {
+  co_await attempt("blockdev-del", fields("node-name", format_node(key, image)));
+  co_await attempt("blockdev-del", fields("node-name", file_node(key, image)));
+  co_await attempt("remove-fd", fields("fdset-id", fdset_of(key, image)));
+}
+
+// All images of a disk that is new to the machine.
+Async<void> QemuMachine::add_images(Disk disk) {
+  std::vector<int> added;
+  std::exception_ptr failure;
+  try {
+    for (ImageNodes& nodes : disk_nodes(disk)) {
+      const int image = static_cast<int>(added.size());
+      const auto open = [path = disk.chain[added.size()].path, read_only = disk.read_only] {
+        return open_image(path, read_only);
+      };
+      Fd file = co_await offload(context_->pool, open);
+      co_await add_nodes(disk.key, image, std::move(file), std::move(nodes));
+      added.push_back(image);
+    }
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  co_await remove_images(disk.key, std::move(added));
+  std::rethrow_exception(failure);
+}
+
+// From the last to the base: each holds on to the one below it.
+Async<void> QemuMachine::remove_images(int key, std::vector<int> images) {
+  for (auto image = images.rbegin(); image != images.rend(); ++image)
+    co_await remove_nodes(key, *image);
 }
 
 Async<void> QemuMachine::add_device(json::object device) {
@@ -142,11 +170,7 @@ Async<void> QemuMachine::add_disk(Disk disk) {
   changed.disks.push_back(disk);
   validate(changed);
   require_hot_plug(find_controller(changed, disk.controller_key), device_id(disk));
-  const auto open = [path = disk.path, read_only = disk.read_only] {
-    return open_image(path, read_only);
-  };
-  Fd image = co_await offload(context_->pool, open);
-  co_await add_nodes(disk.key, std::move(image), disk_nodes(disk));
+  co_await add_images(disk);
   std::exception_ptr failure;
   try {
     co_await add_device(disk_device(changed, disk));
@@ -154,9 +178,10 @@ Async<void> QemuMachine::add_disk(Disk disk) {
     failure = std::current_exception();
   }
   if (failure) {
-    co_await remove_nodes(disk.key);
+    co_await remove_images(disk.key, first_images(disk));
     std::rethrow_exception(failure);
   }
+  record_.images[disk.key] = first_images(disk);
   co_await keep_spec(std::move(changed));
 }
 
@@ -167,7 +192,8 @@ Async<void> QemuMachine::remove_disk(int key) {
   const Disk disk = find_disk(record_.spec, key);
   require_hot_plug(find_controller(record_.spec, disk.controller_key), device_id(disk));
   co_await remove_device(device_id(disk));
-  co_await remove_nodes(key);
+  co_await remove_images(key, record_.images.at(key));
+  record_.images.erase(key);
   MachineSpec changed = record_.spec;
   erase_key(changed.disks, key);
   co_await keep_spec(std::move(changed));
@@ -177,16 +203,20 @@ Async<void> QemuMachine::resize_disk(int key, std::uint64_t bytes) {
   const auto self = shared_from_this();
   const auto guard = co_await operations_.lock();
   require_stoppable("change");
-  const std::string device = device_id(find_disk(record_.spec, key));
+  const Disk& disk = find_disk(record_.spec, key);
+  const std::string device = device_id(disk);
+  if (disk.chain.size() > 1)
+    throw error(ErrorKind::unsupported, device, "{} cannot grow: it has snapshots", device);
+  const std::string written = format_node(key, record_.images.at(key).back());
   const json::value nodes = co_await qmp_->execute("query-named-block-nodes", fields("flat", true));
   for (const json::value& node : nodes.as_array()) {
-    if (node.at("node-name").as_string() != format_node(key)) continue;
+    if (node.at("node-name").as_string() != written) continue;
     const auto present = node.at("image").at("virtual-size").to_number<std::uint64_t>();
     if (bytes < present)
       throw error(ErrorKind::invalid_argument, device, "{} has {} bytes and cannot shrink to {}",
                   device, present, bytes);
   }
-  co_await qmp_->execute("block_resize", fields("node-name", format_node(key), "size", bytes));
+  co_await qmp_->execute("block_resize", fields("node-name", written, "size", bytes));
 }
 
 // ---- NICs
@@ -296,10 +326,10 @@ Async<void> QemuMachine::replace_medium(Cdrom cdrom, Fd file) {
   const std::string drive = device_id(cdrom);
   json::object drive_only = fields("id", drive);
   co_await with_open_tray(drive, "blockdev-remove-medium", drive_only);
-  if (find_cdrom(record_.spec, cdrom.key).path) co_await remove_nodes(cdrom.key);
+  if (find_cdrom(record_.spec, cdrom.key).path) co_await remove_nodes(cdrom.key, 0);
   if (file) {
-    co_await add_nodes(cdrom.key, std::move(file), medium_nodes(cdrom.key));
-    json::object medium = fields("id", drive, "node-name", format_node(cdrom.key));
+    co_await add_nodes(cdrom.key, 0, std::move(file), medium_nodes(cdrom.key));
+    json::object medium = fields("id", drive, "node-name", format_node(cdrom.key, 0));
     co_await with_open_tray(drive, "blockdev-insert-medium", std::move(medium));
   }
   co_await qmp_->execute("blockdev-close-tray", std::move(drive_only));

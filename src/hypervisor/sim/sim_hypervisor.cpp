@@ -120,6 +120,48 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     co_return;
   }
 
+  Async<void> snapshot(SnapshotRequest request) override {
+    require_alive("take a snapshot of");
+    if (request.memory) {
+      const std::string header = encode_header(
+          {.machine_type = "sim", .accelerator = "sim", .version = "1", .spec = spec_});
+      write_file_atomically(*request.memory, header, 0600);
+      if (request.progress) request.progress(100);
+    }
+    MachineSpec changed = spec_;
+    for (const auto& [key, path] : request.overlays) {
+      find_disk(spec_, key);
+      at_key(changed.disks, key).chain.push_back({path, DiskFormat::qcow2});
+    }
+    keep(std::move(changed));
+    co_return;
+  }
+  // A simulated guest writes nothing: there is nothing to merge.
+  Async<void> merge(MergeRequest request) override {
+    require_alive("merge images of");
+    MachineSpec changed = spec_;
+    find_disk(spec_, request.disk_key);
+    auto& chain = at_key(changed.disks, request.disk_key).chain;
+    const auto into = std::ranges::find(chain, request.into, &DiskImage::path);
+    const auto top = std::ranges::find(chain, request.top, &DiskImage::path);
+    if (into >= top || top == chain.end())
+      throw error(ErrorKind::invalid_argument, id(), "{} does not lie below {}", request.into,
+                  request.top);
+    const bool is_written = top + 1 == chain.end();
+    chain.erase(into + 1, top + 1);
+    keep(std::move(changed));
+    if (request.progress) request.progress(100);
+    if (is_written && request.commit) co_await request.commit();
+  }
+  Async<void> freeze_guest(std::chrono::steady_clock::duration) override {
+    require_agent("quiesce");
+    co_return;
+  }
+  Async<void> thaw_guest() override {
+    require_agent("thaw");
+    co_return;
+  }
+
   Async<ShutdownMeans> shutdown_guest() override {
     require_alive("shut down");
     const ShutdownMeans means =
@@ -129,10 +171,7 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     co_return means;
   }
   Async<void> reboot_guest() override {
-    require_alive("restart");
-    if (!agent_connected())
-      throw error(ErrorKind::invalid_state, id(),
-                  "cannot restart the guest of {}: no agent runs in it", spec_.name);
+    require_agent("restart");
     emit(WasReset{.by_guest = true});
     co_return;
   }
@@ -176,7 +215,7 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
   }
   Async<void> resize_disk(int key, std::uint64_t bytes) override {
     require_alive("change");
-    const std::string path = find_disk(spec_, key).path;
+    const std::string path = find_disk(spec_, key).chain.back().path;
     if (fs::exists(path)) fs::resize_file(path, bytes);
     co_return;
   }
@@ -258,6 +297,12 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     if (state_ == MachineState::exited)
       throw error(ErrorKind::invalid_state, id(), "cannot {} {}: it does not run", doing,
                   spec_.name);
+  }
+  void require_agent(const char* doing) const {
+    require_alive(doing);
+    if (!agent_connected())
+      throw error(ErrorKind::invalid_state, id(), "cannot {} the guest of {}: no agent runs in it",
+                  doing, spec_.name);
   }
   void require_hot_plug(const Controller& controller) const {
     if (!is_hot_pluggable(controller.model))
@@ -369,6 +414,11 @@ class SimHypervisor final : public Hypervisor {
     for (auto& [spec, state] : directory_->recall())
       if (!is_held(spec.id)) adopted.push_back(hold(std::move(spec), state));
     co_return adopted;
+  }
+  Async<void> merge_unused(std::vector<DiskImage>, std::size_t, Progress progress,
+                           std::stop_token) override {
+    if (progress) progress(100);
+    co_return;
   }
 
  private:

@@ -212,7 +212,7 @@ TEST_F(VmConfig, IsAMachineTheHypervisorTakes) {
   EXPECT_EQ(spec.vcpus, 2);
   ASSERT_EQ(spec.disks.size(), 1u);
   EXPECT_EQ(spec.disks[0].key, 2000);
-  EXPECT_EQ(spec.disks[0].path, "/volumes/ds1/web/web-flat.vmdk");
+  EXPECT_EQ(spec.disks[0].chain.back().path, "/volumes/ds1/web/web-flat.vmdk");
   EXPECT_EQ(spec.disks[0].serial, "");
   EXPECT_THAT(spec.controllers,
               ElementsAre(hypervisor::Controller{1000, hypervisor::ControllerModel::pvscsi, 0},

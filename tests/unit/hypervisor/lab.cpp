@@ -135,7 +135,8 @@ MachineSpec Lab::spec(const std::string& id) {
   spec.memory_mib = 16;
   spec.controllers = {{.key = 200, .model = ControllerModel::ide, .bus = 0},
                       {.key = 1000, .model = ControllerModel::pvscsi, .bus = 0}};
-  spec.disks = {{.key = 2000, .controller_key = 1000, .unit = 0, .path = make_image(id + ".img")}};
+  spec.disks = {
+      {.key = 2000, .controller_key = 1000, .unit = 0, .chain = {{make_image(id + ".img")}}}};
   spec.cdroms = {{.key = 3000, .controller_key = 200, .unit = 0}};
   spec.serial_ports = {{.key = 9000, .backend = SerialBackend::socket}};
   return spec;

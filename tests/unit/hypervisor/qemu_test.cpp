@@ -211,7 +211,7 @@ TEST_F(Qemu, RunsOnWhenTheDiskIsTooFullForItsState) {
 
 TEST_F(Qemu, NamesWhatItCannotStartWith) {
   MachineSpec spec = lab.spec();
-  spec.disks[0].path = lab.path("nowhere.img");
+  spec.disks[0].chain[0].path = lab.path("nowhere.img");
   const Error missing = failure_of([&] { start(spec); });
   EXPECT_EQ(missing.kind(), ErrorKind::not_found);
   EXPECT_THAT(missing.what(), HasSubstr("nowhere.img"));
@@ -229,7 +229,7 @@ TEST_F(Qemu, NamesAMissingUser) {
 
 TEST_F(Qemu, TellsWhyQemuGaveUp) {
   MachineSpec spec = lab.spec();
-  spec.disks[0].format = DiskFormat::qcow2;  // it is not
+  spec.disks[0].chain[0].format = DiskFormat::qcow2;  // it is not
   const Error refused = failure_of([&] { start(spec); });
   EXPECT_THAT(refused.what(), HasSubstr("not in qcow2 format"));
   EXPECT_TRUE(lab.is_gone("guest"));
@@ -272,7 +272,7 @@ TEST_F(Qemu, ChangesAMachineThatRuns) {
   const auto machine = start(lab.spec());
   lab.run(machine->add_controller({.key = 1001, .model = ControllerModel::lsi_sas, .bus = 1}));
   lab.run(machine->add_disk(
-      {.key = 2016, .controller_key = 1001, .unit = 3, .path = lab.make_image("second.img")}));
+      {.key = 2016, .controller_key = 1001, .unit = 3, .chain = {{lab.make_image("second.img")}}}));
   EXPECT_EQ(find_disk(machine->spec(), 2016).unit, 3);
   lab.run(machine->resize_disk(2016, 2 << 20));
   EXPECT_EQ(fs::file_size(lab.path("second.img")), 2u << 20);
@@ -281,7 +281,7 @@ TEST_F(Qemu, ChangesAMachineThatRuns) {
   lab.run(machine->remove_disk(2016));
   EXPECT_EQ(machine->spec().disks.size(), 1u);
   lab.run(machine->add_disk(
-      {.key = 2016, .controller_key = 1000, .unit = 1, .path = lab.path("second.img")}));
+      {.key = 2016, .controller_key = 1000, .unit = 1, .chain = {{lab.path("second.img")}}}));
 
   lab.run(machine->change_medium(3000, lab.make_image("first.iso")));
   EXPECT_EQ(find_cdrom(machine->spec(), 3000).path, lab.path("first.iso"));
@@ -314,16 +314,17 @@ TEST_F(Qemu, ChangesAMediumWhileTheFirmwareStarts) {
 
 TEST_F(Qemu, UndoesAHotChangeThatFails) {
   const auto machine = start(lab.spec());
-  Disk disk{.key = 2001, .controller_key = 1000, .unit = 1, .path = lab.make_image("second.img")};
-  disk.format = DiskFormat::qcow2;
+  Disk disk{
+      .key = 2001, .controller_key = 1000, .unit = 1, .chain = {{lab.make_image("second.img")}}};
+  disk.chain[0].format = DiskFormat::qcow2;
   EXPECT_THAT(failure_of([&] { lab.run(machine->add_disk(disk)); }).what(),
               HasSubstr("not in qcow2 format"));
   EXPECT_EQ(machine->spec().disks.size(), 1u);
-  disk.format = DiskFormat::raw;
+  disk.chain[0].format = DiskFormat::raw;
   lab.run(machine->add_disk(disk));  // nothing of the failed attempt is in the way
   EXPECT_EQ(failure_of([&] {
               lab.run(machine->add_disk(
-                  {.key = 3001, .controller_key = 200, .unit = 1, .path = disk.path}));
+                  {.key = 3001, .controller_key = 200, .unit = 1, .chain = disk.chain}));
             }).kind(),
             ErrorKind::unsupported);
   lab.run(machine->power_off());
@@ -333,7 +334,7 @@ TEST_F(Qemu, SuspendsWithWhatWasAddedWhileItRan) {
   auto machine = start(lab.spec());
   SerialLine(lab, *machine);
   lab.run(machine->add_disk(
-      {.key = 2001, .controller_key = 1000, .unit = 1, .path = lab.make_image("second.img")}));
+      {.key = 2001, .controller_key = 1000, .unit = 1, .chain = {{lab.make_image("second.img")}}}));
   const MachineSpec spec = machine->spec();
   lab.run(machine->save(lab.path("guest.vmss"), {}));
   machine = start(spec, {.restore_from = lab.path("guest.vmss")});
@@ -355,7 +356,7 @@ TEST_F(Qemu, BuildsEveryDevice) {
     spec.disks.push_back({.key = key,
                           .controller_key = controller,
                           .unit = 0,
-                          .path = lab.make_image(std::to_string(key) + ".img")});
+                          .chain = {{lab.make_image(std::to_string(key) + ".img")}}});
     ++key;
   }
   spec.cdroms.push_back(

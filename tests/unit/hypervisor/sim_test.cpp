@@ -77,14 +77,14 @@ TEST_F(Sim, AnswersLikeAGuest) {
 
 TEST_F(Sim, KeepsTheRulesOfHotChanges) {
   const auto machine = start(lab.spec());
-  lab.run(machine->add_disk({.key = 2001, .controller_key = 1000, .unit = 1, .path = "/x"}));
+  lab.run(machine->add_disk({.key = 2001, .controller_key = 1000, .unit = 1, .chain = {{"/x"}}}));
   EXPECT_EQ(machine->spec().disks.size(), 2u);
-  EXPECT_THROW(
-      lab.run(machine->add_disk({.key = 2001, .controller_key = 1000, .unit = 2, .path = "/x"})),
-      Error);
-  EXPECT_THROW(
-      lab.run(machine->add_disk({.key = 3001, .controller_key = 200, .unit = 1, .path = "/x"})),
-      Error);
+  EXPECT_THROW(lab.run(machine->add_disk(
+                   {.key = 2001, .controller_key = 1000, .unit = 2, .chain = {{"/x"}}})),
+               Error);
+  EXPECT_THROW(lab.run(machine->add_disk(
+                   {.key = 3001, .controller_key = 200, .unit = 1, .chain = {{"/x"}}})),
+               Error);
   EXPECT_THROW(lab.run(machine->remove_nic(4000)), Error);
   lab.run(machine->remove_disk(2001));
   lab.run(machine->change_medium(3000, "/iso"));

@@ -35,12 +35,14 @@ MachineSpec full_spec() {
                       {.key = 1003, .model = ControllerModel::lsi_sas, .bus = 3},
                       {.key = 15000, .model = ControllerModel::ahci, .bus = 0},
                       {.key = 201, .model = ControllerModel::ide, .bus = 1}};
-  spec.disks = {{.key = 2000, .controller_key = 1000, .unit = 0, .path = "/ds/web/web-flat.vmdk"},
+  spec.disks = {{.key = 2000,
+                 .controller_key = 1000,
+                 .unit = 0,
+                 .chain = {{"/ds/web/web-flat.vmdk"}, {"/ds/web/1", DiskFormat::qcow2}}},
                 {.key = 2048,
                  .controller_key = 1003,
                  .unit = 6,
-                 .path = "/ds/web/data.qcow2",
-                 .format = DiskFormat::qcow2,
+                 .chain = {{"/ds/web/data.qcow2", DiskFormat::qcow2}},
                  .read_only = true,
                  .serial = "S1",
                  .wwn = 0x5000c29000000001}};
@@ -107,6 +109,11 @@ TEST(Validate, NamesTheDeviceThatIsWrong) {
   EXPECT_EQ(refusal_of([](auto& s) { s.nics[1].mac = "00:50:56"; }).subject(), "nic-4009");
   EXPECT_EQ(refusal_of([](auto& s) { s.controllers[1].bus = 0; }).subject(), "scsi-1003");
   EXPECT_EQ(refusal_of([](auto& s) { s.boot_order = {"disk-1"}; }).subject(), "disk-1");
+  EXPECT_EQ(refusal_of([](auto& s) { s.disks[0].chain.clear(); }).subject(), "disk-2000");
+  EXPECT_EQ(refusal_of([](auto& s) {
+              s.disks[1].chain = s.disks[0].chain, s.disks[1].chain[1].format = DiskFormat::raw;
+            }).subject(),
+            "disk-2048");
   EXPECT_EQ(refusal_of([](auto& s) { s.vcpus = 3; }).subject(), "web-01");
   EXPECT_EQ(refusal_of([](auto& s) { s.id = "../etc"; }).subject(), "../etc");
   EXPECT_EQ(refusal_of([](auto& s) { s.nvram_path.clear(); }).subject(), "web-01");
@@ -190,6 +197,26 @@ TEST(CommandLine, OpensNothingByPath) {
   EXPECT_TRUE(has(Inherited::Kind::tap, "", 4000));
 }
 
+TEST(CommandLine, StacksTheImagesOfADisk) {
+  const CommandLine line = build_command_line(full_spec(), platform, "/run", false);
+  std::map<std::string, json::object> nodes;
+  for (std::size_t i = 0; i + 1 < line.argv.size(); ++i) {
+    if (line.argv[i] != "-blockdev") continue;
+    const json::object node = json::parse(line.argv[i + 1]).as_object();
+    nodes[std::string(node.at("node-name").as_string())] = node;
+  }
+  EXPECT_EQ(devices_of(line).at("disk-2000").at("drive"), "node-2000-1");
+  EXPECT_EQ(nodes.at("node-2000-1").at("backing"), "node-2000-0");
+  EXPECT_EQ(nodes.at("node-2000-1").at("read-only"), false);
+  EXPECT_EQ(nodes.at("node-2000-0").at("read-only"), true);
+  EXPECT_EQ(nodes.at("file-2000-0").at("read-only"), false);  // it may be merged into
+  EXPECT_EQ(nodes.at("file-2000-1").at("filename"), "/dev/fdset/102000");
+  EXPECT_EQ(nodes.at("node-2048-0").at("backing"), nullptr);
+  EXPECT_EQ(nodes.at("file-2048-0").at("read-only"), true);
+  EXPECT_EQ(key_of_node("node-2000-1"), 2000);
+  EXPECT_EQ(key_of_node("efi-variables"), 0);
+}
+
 TEST(CommandLine, SandboxesAndWaits) {
   const CommandLine line = build_command_line(full_spec(), platform, "/run", false);
   EXPECT_THAT(joined(line),
@@ -266,7 +293,8 @@ TEST(MachineRecord, SurvivesItsJson) {
                              .state_path = "/vm/guest.vmss",
                              .machine_type = "pc",
                              .accelerator = "tcg",
-                             .spec = full_spec()};
+                             .spec = full_spec(),
+                             .images = {{2000, {0, 3}}, {2048, {0}}}};
   EXPECT_EQ(machine_record_from_json(to_json(record)), record);
   EXPECT_EQ(failure_of([] { machine_record_from_json("{\"pid\":1}"); }).kind(), ErrorKind::damaged);
 }
@@ -290,7 +318,7 @@ TEST(SavedState, FitsMachinesThatDifferOnlyInWhatMayChange) {
   MachineSpec spec = full_spec();
   const SavedState state{"pc", "tcg", "7", spec};
   spec.name = "renamed";
-  spec.disks[0].path = "/elsewhere";
+  spec.disks[0].chain[0].path = "/elsewhere";
   spec.cdroms[0].path.reset();
   spec.nics[0].tap = "tap8";
   spec.nics[1].link_up = true;

@@ -1,0 +1,46 @@
+// The little of QEMU's image format (docs/interop/qcow2.txt in its sources) that is needed without
+// QEMU: to make an empty image that holds the differences to another, and to tell which other that
+// is. Pure: bytes in and out.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace virga::datastore {
+
+// The image below, as people and their tools find it: by a name relative to the image.
+// The hypervisor goes by the descriptors of the disks instead.
+struct Qcow2Backing {
+  std::string file;    // at most 1023 bytes
+  std::string format;  // "raw", "qcow2"
+
+  bool operator==(const Qcow2Backing&) const = default;
+};
+
+struct Qcow2Header {
+  std::uint64_t capacity = 0;  // bytes
+  Qcow2Backing backing;        // empty without one
+
+  bool operator==(const Qcow2Header&) const = default;
+};
+
+constexpr std::size_t qcow2_header_size = 4096;  // bytes; all that is read and written of a header
+
+// An image in which nothing is allocated: what stands where in its file, and zeros elsewhere.
+struct EmptyQcow2 {
+  std::map<std::uint64_t, std::string> pieces;  // by offset
+  std::uint64_t size = 0;                       // bytes of the file
+};
+EmptyQcow2 make_qcow2(const Qcow2Header& header);
+
+// From the first qcow2_header_size bytes. Throws ErrorKind::damaged, unsupported for a version
+// other than 3, under the name `name`.
+Qcow2Header parse_qcow2(std::string_view beginning, const std::string& name);
+
+// The same beginning, naming another image below. Throws as above.
+std::string with_backing(std::string_view beginning, const Qcow2Backing& backing,
+                         const std::string& name);
+
+}  // namespace virga::datastore

@@ -1,0 +1,146 @@
+// Merging the disks of a VM that no snapshot needs any more: by the guest's own hypervisor while it
+// writes them, else by a helper of its own.
+#include <algorithm>
+
+#include "datastore/delta_disk.h"
+#include "host/virtual_machine.h"
+#include "host/vm_config_words.h"
+#include "host/vm_disk_chain.h"
+#include "vmx/snapshot_tree.h"
+
+namespace virga::host {
+
+// What is due to be merged or removed, as far as is known without looking at the files again.
+vmx::Consolidation VirtualMachine::consolidation() const {
+  if (!snapshot_damage_.empty()) return {};
+  vmx::DiskTree tree = disk_tree(config_, snapshots_, context());
+  for (const auto& [disk, parent] : tree.parents) {
+    const auto& vms = host().virtual_machines;
+    const bool is_shared = std::ranges::any_of(vms, [&](const auto& entry) {
+      return entry.second.get() != this && entry.second->consists_of(disk);
+    });
+    if (is_shared) tree.shared.insert(disk);
+  }
+  return vmx::plan_consolidation(std::move(tree));
+}
+
+Async<void> VirtualMachine::consolidate(kernel::TaskHandle& handle) {
+  disks_ = co_await query_disks(config_);
+  const vmx::Consolidation plan = consolidation();
+  std::vector<datastore::Location> removals;
+  for (const std::string& disk : plan.removals) removals.push_back(host().locate(disk));
+  const auto remove = [removals] {
+    for (const auto& disk : removals) datastore::delete_disk(disk);
+  };
+  co_await offload(host().kernel.workers, remove);
+  const int count = static_cast<int>(plan.merges.size());
+  for (int done = 0; done < count; ++done) {
+    const hypervisor::Progress progress = [&handle, done, count](int percent) {
+      handle.report((100 * done + percent) / count);
+    };
+    co_await merge_disks(plan.merges[static_cast<std::size_t>(done)], progress,
+                         handle.stop_token());
+  }
+}
+
+// The running guest's disk that both images belong to; 0 when there is none.
+int VirtualMachine::machine_disk_of(const std::string& one, const std::string& other) const {
+  if (!machine()) return 0;
+  const auto has = [](const hypervisor::Disk& disk, const std::string& path) {
+    return std::ranges::find(disk.chain, path, &hypervisor::DiskImage::path) != disk.chain.end();
+  };
+  for (const hypervisor::Disk& disk : machine()->spec().disks)
+    if (has(disk, one) && has(disk, other)) return disk.key;
+  return 0;
+}
+
+// First the content, then the names: the VM, its snapshots and other deltas that meant `top` mean
+// `into`, and at last the files that went into it are removed.
+Async<void> VirtualMachine::merge_disks(vmx::DiskMerge merge, hypervisor::Progress progress,
+                                        std::stop_token stop) {
+  const ConfigContext here = context();
+  const auto into = vmx::DatastorePath::parse(merge.into);
+  const auto top = vmx::DatastorePath::parse(merge.from.back());
+  log(fmt::format("Merging {} into {}", top.format(), into.format()));
+  vmx::MachineConfig merged = config_;
+  for (vmx::Disk& disk : merged.disks)
+    if (find_file(here, disk.file) == top) disk.file = file_reference(here, into);
+  const int key = machine_disk_of(image_of(into), image_of(top));
+  if (key != 0) {
+    hypervisor::MergeRequest request{.disk_key = key,
+                                     .into = image_of(into),
+                                     .top = image_of(top),
+                                     .into_name = fs::path(image_of(into)).filename(),
+                                     .progress = std::move(progress),
+                                     .stop = std::move(stop)};
+    request.commit = [this, merged] { return save_config(merged); };
+    co_await machine()->merge(std::move(request));
+  } else {
+    co_await merge_unused_disks(into, top, std::move(progress), std::move(stop));
+    if (merged != config_) co_await save_config(merged);
+  }
+  co_await rename_merged(into, top);
+  std::vector<datastore::Location> spent;
+  for (auto disk = merge.from.rbegin(); disk != merge.from.rend(); ++disk)
+    spent.push_back(host().locate(*disk));
+  const auto remove = [spent] {
+    for (const auto& disk : spent) datastore::delete_disk(disk);
+  };
+  co_await offload(host().kernel.workers, remove);
+  disks_ = co_await query_disks(config_);
+}
+
+Async<void> VirtualMachine::merge_unused_disks(vmx::DatastorePath into, vmx::DatastorePath top,
+                                               hypervisor::Progress progress,
+                                               std::stop_token stop) {
+  std::vector<hypervisor::DiskImage> images;
+  std::size_t position = 0;
+  for (const vmx::DatastorePath& link : disk_chain(top, context())) {
+    if (link == into) position = images.size();
+    images.push_back({image_of(link), images.empty() ? hypervisor::DiskFormat::raw
+                                                     : hypervisor::DiskFormat::qcow2});
+  }
+  co_await host().hypervisor->merge_unused(std::move(images), position, std::move(progress),
+                                           std::move(stop));
+}
+
+// Snapshots and deltas of `top` become those of `into`.
+Async<void> VirtualMachine::rename_merged(vmx::DatastorePath into, vmx::DatastorePath top) {
+  const ConfigContext here = context();
+  vmx::SnapshotTree renamed = snapshots_;
+  for (vmx::Snapshot& snapshot : renamed.snapshots)
+    for (vmx::SnapshotDisk& disk : snapshot.disks)
+      if (find_file(here, disk.file) == top) disk.file = file_reference(here, into);
+  if (renamed != snapshots_) co_await save_snapshots(std::move(renamed));
+  struct Delta {
+    datastore::Location disk;
+    bool in_use;  // the hypervisor, which has it open, has changed its image
+  };
+  std::vector<Delta> deltas;
+  for (const auto& [path, parent] : disk_tree(config_, snapshots_, here).parents) {
+    if (parent != top.format()) continue;
+    const std::string image = image_of(vmx::DatastorePath::parse(path));
+    deltas.push_back({host().locate(path), machine_disk_of(image, image) != 0});
+  }
+  const auto parent = host().locate(into.format());
+  const auto work = [deltas, parent] {
+    for (const Delta& delta : deltas) datastore::set_parent(delta.disk, parent, !delta.in_use);
+  };
+  co_await offload(host().kernel.workers, work);
+}
+
+Async<MoRef> VirtualMachine::ConsolidateVMDisks_Task(model::Call& call,
+                                                     const vim::ConsolidateVMDisksRequestType&) {
+  co_return run_task(
+      call, "ConsolidateVMDisks_Task", "VirtualMachine.consolidateDisks",
+      [this](kernel::TaskHandle& handle) -> Async<Any> {
+        require_snapshots();
+        require_own_deltas();
+        SnapshotWork work{.disks = known_deltas()};
+        co_await with_snapshot_work(std::move(work), consolidate(handle));
+        co_return Any();
+      },
+      true);
+}
+
+}  // namespace virga::host

@@ -1,0 +1,349 @@
+// What clients do with a VM's snapshots.
+#include <algorithm>
+
+#include "datastore/delta_disk.h"
+#include "datastore/files.h"
+#include "host/virtual_machine_snapshot.h"
+#include "host/vm_config_words.h"
+#include "host/vm_disk_chain.h"
+#include "model/clock.h"
+#include "vmx/snapshot_tree.h"
+#include "vmx/text.h"
+
+namespace virga::host {
+namespace {
+
+// .vmx: how many snapshots the VM may have; 0 switches them off.
+constexpr std::string_view kMaxSnapshots = "snapshot.maxSnapshots";
+
+void check_name(const std::string& name) {
+  if (vmx::trim(name).empty()) throw kernel::invalid_name(name, "it is empty");
+  if (name.size() > 80) throw kernel::invalid_name(name, "it is longer than 80 bytes");
+}
+
+datastore::Location free_delta_of(const datastore::Location& disk) {
+  return datastore::free_delta(datastore::read_chain(disk));
+}
+
+}  // namespace
+
+// --- Taking ------------------------------------------------------------------------------------
+
+void VirtualMachine::check_new_snapshot(const NewSnapshot& wanted) const {
+  require_snapshots();
+  check_name(wanted.name);
+  if (is_template()) throw kernel::not_supported("A snapshot of the template " + properties().name);
+  const auto most = vmx::parse_int(vmx::find_extra(config_, kMaxSnapshots).value_or(""));
+  if (most && *most == 0)
+    throw kernel::Fault(vim::SnapshotDisabled{},
+                        fmt::format("Snapshots of {} are switched off.", properties().name));
+  if (most && static_cast<std::int64_t>(snapshots_.snapshots.size()) >= *most)
+    throw kernel::Fault(
+        vim::MultipleSnapshotsNotSupported{},
+        fmt::format("{} may have no more than {} snapshots.", properties().name, *most));
+  if (vmx::level_of(snapshots_, snapshots_.current) >= vmx::max_snapshot_levels)
+    throw kernel::Fault(vim::TooManySnapshotLevels{},
+                        fmt::format("{} has {} snapshots above each other, which is the most.",
+                                    properties().name, vmx::max_snapshot_levels));
+}
+
+// A delta for each of the VM's disks that snapshots hold.
+Async<std::vector<VirtualMachine::NewDelta>> VirtualMachine::plan_deltas(
+    vmx::MachineConfig config) const {
+  std::vector<NewDelta> deltas;
+  const ConfigContext here = context();
+  for (const vmx::Disk& disk : config.disks) {
+    if (!takes_part_in_snapshots(disk)) continue;
+    const auto parent = resolve_file(here, disk.file);
+    deltas.push_back({.slot = disk.slot, .parent = host().locate(parent.format())});
+  }
+  const auto work = [deltas]() mutable {
+    for (NewDelta& delta : deltas) delta.disk = free_delta_of(delta.parent);
+    return deltas;
+  };
+  co_return co_await offload(host().kernel.workers, work);
+}
+
+vmx::MachineConfig VirtualMachine::with_deltas(vmx::MachineConfig config,
+                                               const std::vector<NewDelta>& deltas) const {
+  const ConfigContext here = context();
+  for (vmx::Disk& disk : config.disks) {
+    const auto delta = std::ranges::find(deltas, disk.slot, &NewDelta::slot);
+    if (delta == deltas.end()) continue;
+    disk.file = file_reference(here, vmx::DatastorePath::parse(delta->disk.display()));
+  }
+  return config;
+}
+
+SnapshotWork VirtualMachine::work_on(const std::vector<NewDelta>& deltas) {
+  SnapshotWork work;
+  for (const NewDelta& delta : deltas) work.disks.push_back(delta.disk.lasting_name());
+  return work;
+}
+
+std::vector<std::string> VirtualMachine::known_deltas() const {
+  std::vector<std::string> deltas;
+  for (const auto& [disk, parent] : disk_tree(config_, snapshots_, context()).parents)
+    if (!parent.empty()) deltas.push_back(host().locate(disk).lasting_name());
+  return deltas;
+}
+
+Async<Any> VirtualMachine::create_snapshot(NewSnapshot wanted, std::string user) {
+  check_new_snapshot(wanted);
+  disks_ = co_await query_disks(config_);
+  require_own_deltas();
+  std::vector<NewDelta> deltas = co_await plan_deltas(config_);
+  const int uid = snapshots_.last_uid + 1;
+  vmx::Snapshot snapshot;
+  snapshot.name = wanted.name;
+  snapshot.description = wanted.description;
+  snapshot.state_file = snapshot_file(config_file_, uid, "vmsn");
+  snapshot.created = model::now().time_since_epoch().count();
+  for (const vmx::Disk& disk : config_.disks)
+    if (takes_part_in_snapshots(disk)) snapshot.disks.push_back({disk.file, disk.slot.key()});
+  SnapshotWork work = work_on(deltas);
+  work.files = {snapshot.state_file};
+  auto taking = take_snapshot(std::move(snapshot), std::move(deltas));
+  co_await with_snapshot_work(std::move(work), std::move(taking));
+  log(fmt::format("Snapshot {} \"{}\" taken by {}", uid, wanted.name, user));
+  co_return model::any(snapshot_reference(self(), uid));
+}
+
+// The .vmx names the deltas before the guest writes to them, and the .vmsd the snapshot after the
+// disks below have come to rest: whenever the daemon is killed, nothing the guest wrote is lost,
+// and nothing is taken for a snapshot that is none.
+Async<void> VirtualMachine::take_snapshot(vmx::Snapshot snapshot, std::vector<NewDelta> deltas) {
+  const vmx::MachineConfig before = config_;
+  const bool running = powered_on();
+  vmx::SnapshotState state;
+  state.config = file_.serialise();
+  const auto state_file = config_file_.sibling(snapshot.state_file);
+  const auto prepare = [deltas, state_file, state] {
+    for (const NewDelta& delta : deltas) datastore::create_delta(delta.disk, delta.parent);
+    datastore::write_small_file(state_file, vmx::serialise_vmsn(state));
+  };
+  co_await offload(host().kernel.workers, prepare);
+  vmx::MachineConfig above = with_deltas(config_, deltas);
+  std::exception_ptr failure;
+  try {
+    co_await save_config(std::move(above));
+    disks_ = co_await query_disks(config_);
+    if (running) co_await running_machine().snapshot(snapshot_request());
+    vmx::SnapshotTree tree = snapshots_;
+    const int uid = vmx::add_snapshot(tree, std::move(snapshot));
+    snapshot_states_[uid] = state;
+    co_await save_snapshots(std::move(tree));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  // What a guest may have written to the deltas must not be lost with them.
+  if (!running) co_await save_config(before);
+  std::rethrow_exception(failure);
+}
+
+// The VM's disks as the overlays of those the guest writes now.
+hypervisor::SnapshotRequest VirtualMachine::snapshot_request() const {
+  hypervisor::SnapshotRequest request;
+  const ConfigContext here = context();
+  for (const vmx::Disk& disk : config_.disks)
+    if (takes_part_in_snapshots(disk))
+      request.overlays[device_key(disk)] = image_of(resolve_file(here, disk.file));
+  return request;
+}
+
+Async<MoRef> VirtualMachine::CreateSnapshot_Task(model::Call& call,
+                                                 const vim::CreateSnapshotRequestType& r) {
+  NewSnapshot wanted{.name = r.name, .description = r.description.value_or("")};
+  co_return start_snapshot(call, "CreateSnapshot_Task", std::move(wanted));
+}
+
+Async<MoRef> VirtualMachine::CreateSnapshotEx_Task(model::Call& call,
+                                                   const vim::CreateSnapshotExRequestType& r) {
+  NewSnapshot wanted{.name = r.name, .description = r.description.value_or("")};
+  co_return start_snapshot(call, "CreateSnapshotEx_Task", std::move(wanted));
+}
+
+MoRef VirtualMachine::start_snapshot(model::Call& call, const char* method, NewSnapshot wanted) {
+  const std::string user = kernel::context(call).user();
+  return run_task(call, method, "VirtualMachine.createSnapshot",
+                  [this, user, wanted = std::move(wanted)](kernel::TaskHandle&) -> Async<Any> {
+                    co_return co_await create_snapshot(wanted, user);
+                  });
+}
+
+// --- Going back --------------------------------------------------------------------------------
+
+// The VM as the snapshot has it, but for what makes it this VM.
+vmx::MachineConfig VirtualMachine::config_to_go_back_to(int uid) const {
+  vmx::MachineConfig config = snapshot_config(uid);
+  config.display_name = config_.display_name;
+  config.bios_uuid = config_.bios_uuid;
+  config.instance_uuid = config_.instance_uuid;
+  config.suspend_state = snapshot_states_.at(uid).memory_file;
+  config.clean_shutdown = true;
+  return config;
+}
+
+Async<void> VirtualMachine::revert(int uid, std::string user) {
+  const vmx::Snapshot snapshot = snapshot_with(uid);
+  if (!snapshot_states_.contains(uid))
+    throw kernel::Fault(vim::InvalidSnapshotFormat{},
+                        fmt::format("{} cannot go back to \"{}\": {} cannot be read.",
+                                    properties().name, snapshot.name, snapshot.state_file));
+  require_own_deltas();
+  if (powered_on()) {
+    hypervisor::Machine& running = running_machine();
+    run_->ended_by = user;
+    co_await running.power_off();
+    while (powered_on()) co_await run_ended_.wait();
+  }
+  disks_ = co_await query_disks(config_);
+  const vmx::MachineConfig target = config_to_go_back_to(uid);
+  std::vector<NewDelta> deltas = co_await plan_deltas(target);
+  SnapshotWork work = work_on(deltas);
+  for (std::string& disk : known_deltas()) work.disks.push_back(std::move(disk));
+  if (!config_.suspend_state.empty()) work.files.push_back(config_.suspend_state);
+  auto going = go_back(work, uid, target, std::move(deltas));
+  co_await with_snapshot_work(work, std::move(going));
+  settle_without_guest();
+  log(fmt::format("Reverted to snapshot {} \"{}\" by {}", uid, snapshot.name, user));
+  post_extended("com.vmware.vc.vm.VmStateRevertedToSnapshot", "info",
+                fmt::format("{} on {} has been reverted to the state of snapshot {}, with ID {}",
+                            properties().name, host().identity.name, snapshot.name, uid),
+                user);
+}
+
+// From the moment the note says how it ends, it is finished rather than undone.
+Async<void> VirtualMachine::go_back(SnapshotWork work, int uid, vmx::MachineConfig target,
+                                    std::vector<NewDelta> deltas) {
+  const auto make = [deltas] {
+    for (const NewDelta& delta : deltas) datastore::create_delta(delta.disk, delta.parent);
+  };
+  co_await offload(host().kernel.workers, make);
+  const vmx::SnapshotState& state = snapshot_states_.at(uid);
+  vmx::VmxFile file = vmx::VmxFile::parse(state.config, config_file_.display());
+  vmx::write(with_deltas(std::move(target), deltas), file);
+  vmx::SnapshotTree tree = snapshots_;
+  tree.current = uid;
+  work.revert = SnapshotRevert{.config = file.serialise(), .list = vmx::serialise_vmsd(tree)};
+  note_snapshot_work(work);
+  co_await carry_out(*work.revert);
+}
+
+Async<void> VirtualMachine::carry_out(SnapshotRevert revert) {
+  const auto config = config_file_, list = snapshot_list(config_file_);
+  const auto work = [config, list, revert] {
+    datastore::write_small_file(config, revert.config);
+    datastore::write_small_file(list, revert.list);
+  };
+  co_await offload(host().kernel.workers, work);
+  file_ = vmx::VmxFile::parse(revert.config, config_file_.display());
+  config_ = vmx::read(file_);
+  snapshots_ = vmx::parse_vmsd(revert.list, list.display());
+  disks_ = co_await query_disks(config_);
+}
+
+MoRef VirtualMachine::start_revert(model::Call& call, const char* method,
+                                   const char* description_id, int uid,
+                                   const std::optional<MoRef>& wanted_host,
+                                   bool suppress_power_on) {
+  if (wanted_host && *wanted_host != *properties().runtime->host)
+    throw kernel::managed_object_not_found(*wanted_host);
+  snapshot_with(uid);
+  const std::string user = kernel::context(call).user();
+  return run_task(call, method, description_id,
+                  [this, user, uid, suppress_power_on](kernel::TaskHandle& handle) -> Async<Any> {
+                    co_await revert(uid, user);
+                    const auto state = snapshot_states_.find(uid);
+                    const bool was_on = state != snapshot_states_.end() &&
+                                        state->second.power == vmx::SnapshotState::Power::on;
+                    if (was_on && !suppress_power_on) co_await power_on(user, handle);
+                    co_return Any();
+                  });
+}
+
+Async<MoRef> VirtualMachine::RevertToCurrentSnapshot_Task(
+    model::Call& call, const vim::RevertToCurrentSnapshotRequestType& r) {
+  require_snapshots();
+  if (snapshots_.current == 0)
+    throw kernel::not_found("a current snapshot of " + properties().name);
+  co_return start_revert(call, "RevertToCurrentSnapshot_Task",
+                         "VirtualMachine.revertToCurrentSnapshot", snapshots_.current, r.host,
+                         r.suppressPowerOn.value_or(false));
+}
+
+// --- Forgetting --------------------------------------------------------------------------------
+
+// `remaining`: the tree without them.
+Async<void> VirtualMachine::forget_snapshots(vmx::SnapshotTree remaining, bool merge,
+                                             kernel::TaskHandle& handle) {
+  disks_ = co_await query_disks(config_);
+  require_own_deltas();
+  SnapshotWork work{.disks = known_deltas()};
+  for (const vmx::Snapshot& snapshot : snapshots_.snapshots) {
+    if (vmx::find_snapshot(remaining, snapshot.uid)) continue;
+    work.files.push_back(snapshot.state_file);
+    const auto state = snapshot_states_.find(snapshot.uid);
+    if (state == snapshot_states_.end()) continue;
+    for (const std::string& file : {state->second.memory_file, state->second.nvram_file})
+      if (!file.empty()) work.files.push_back(file);
+  }
+  auto forgetting = forget_and_merge(std::move(remaining), merge, handle);
+  co_await with_snapshot_work(std::move(work), std::move(forgetting));
+}
+
+Async<void> VirtualMachine::forget_and_merge(vmx::SnapshotTree remaining, bool merge,
+                                             kernel::TaskHandle& handle) {
+  co_await save_snapshots(std::move(remaining));
+  publish_snapshots();
+  if (merge) co_await consolidate(handle);
+}
+
+MoRef VirtualMachine::start_removal(model::Call& call, int uid, bool with_children, bool merge) {
+  snapshot_with(uid);
+  const std::string user = kernel::context(call).user();
+  return run_task(
+      call, "RemoveSnapshot_Task", "vm.Snapshot.remove",
+      [this, user, uid, with_children, merge](kernel::TaskHandle& handle) -> Async<Any> {
+        const std::string name = snapshot_with(uid).name;
+        vmx::SnapshotTree remaining = snapshots_;
+        with_children ? vmx::remove_subtree(remaining, uid) : vmx::remove_snapshot(remaining, uid);
+        co_await forget_snapshots(std::move(remaining), merge, handle);
+        log(fmt::format("Snapshot {} \"{}\" removed by {}", uid, name, user));
+        co_return Any();
+      },
+      true);
+}
+
+Async<MoRef> VirtualMachine::RemoveAllSnapshots_Task(model::Call& call,
+                                                     const vim::RemoveAllSnapshotsRequestType& r) {
+  const std::string user = kernel::context(call).user();
+  const bool merge = r.consolidate.value_or(true);
+  co_return run_task(
+      call, "RemoveAllSnapshots_Task", "VirtualMachine.removeAllSnapshots",
+      [this, user, merge](kernel::TaskHandle& handle) -> Async<Any> {
+        require_snapshots();
+        vmx::SnapshotTree remaining = snapshots_;
+        for (const int root : vmx::children_of(snapshots_, 0)) vmx::remove_subtree(remaining, root);
+        co_await forget_snapshots(std::move(remaining), merge, handle);
+        log("All snapshots removed by " + user);
+        co_return Any();
+      },
+      true);
+}
+
+Async<void> VirtualMachine::rename_snapshot(int uid, std::optional<std::string> name,
+                                            std::optional<std::string> description) {
+  snapshot_with(uid);
+  if (name) check_name(*name);
+  refuse_while_busy();
+  vmx::SnapshotTree tree = snapshots_;
+  vmx::Snapshot& snapshot = *vmx::find_snapshot(tree, uid);
+  if (name) snapshot.name = *name;
+  if (description) snapshot.description = *description;
+  co_await save_snapshots(std::move(tree));
+  publish_snapshots();
+}
+
+}  // namespace virga::host

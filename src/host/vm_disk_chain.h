@@ -1,0 +1,34 @@
+// The disks below a VM's disks. Pure: what a disk is a delta of comes through the context.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "host/vm_config.h"
+#include "vmx/disk_tree.h"
+#include "vmx/vmsd_file.h"
+
+namespace virga::host {
+
+// A disk that the datastore module's create_delta() made.
+bool is_delta(const datastore::DiskInfo& info);
+
+// Snapshots hold the disk's content. Independent disks go their own way.
+bool takes_part_in_snapshots(const vmx::Disk& disk);
+
+// The disk this one is a delta of; nullopt for a base, and for one that lies in no datastore.
+std::optional<vmx::DatastorePath> parent_disk(const Volumes& volumes,
+                                              const vmx::DatastorePath& disk,
+                                              const datastore::DiskInfo& info);
+
+// The disk and all it is a delta of, the base first. It ends early, below a disk the context cannot
+// look up, and then begins with that one.
+std::vector<vmx::DatastorePath> disk_chain(const vmx::DatastorePath& disk,
+                                           const ConfigContext& context);
+
+// Every disk of the VM and of its snapshots, by format()ted paths. Files that lie in no datastore
+// are left out.
+vmx::DiskTree disk_tree(const vmx::MachineConfig& config, const vmx::SnapshotTree& snapshots,
+                        const ConfigContext& context);
+
+}  // namespace virga::host

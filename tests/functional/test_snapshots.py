@@ -1,0 +1,372 @@
+"""Snapshots: taken, gone back to, removed; with guests that write, and without."""
+
+import pathlib
+import random
+
+import pytest
+from pyVmomi import vim, vmodl
+
+from harness import images, machines
+from harness.client import fault
+from harness.images import MIB
+from harness.machines import controller, disk
+
+
+def take(client, vm, name, memory=False, quiesce=False, description=""):
+    return client.wait(vm.CreateSnapshot_Task(name, description, memory, quiesce))
+
+
+def nodes(vm):
+    """Every node of the tree by name."""
+    found = {}
+
+    def walk(branch):
+        for node in branch:
+            found[node.name] = node
+            walk(node.childSnapshotList)
+
+    walk(vm.snapshot.rootSnapshotList if vm.snapshot else [])
+    return found
+
+
+def backing(vm, unit=0):
+    [found] = [device.backing for device in vm.config.hardware.device
+               if isinstance(device, vim.vm.device.VirtualDisk) and device.unitNumber == unit]
+    return found
+
+
+def chain(vm, unit=0):
+    """The names of the disk's files, the one written first."""
+    names, at = [], backing(vm, unit)
+    while at:
+        names.append(at.fileName.rpartition("/")[2])
+        at = at.parent
+    return names
+
+
+def files(client, vm):
+    folder = vm.config.files.vmPathName.rpartition("/")[0]
+    return {file.path for file in
+            client.wait(client.datastore.browser.SearchDatastore_Task(folder, None)).file}
+
+
+@pytest.fixture
+def idle_vm(make_vm):
+    """A VM that is off, with a disk of 8 MiB."""
+    return make_vm("snapped", controller("pvscsi"), disk(1000, 0, "", mib=8))
+
+
+def content(client, vm):
+    return images.Disk(client, backing(vm).fileName)
+
+
+# --- Without a guest ------------------------------------------------------------------------------
+
+def test_a_snapshot_and_its_files(client, idle_vm):
+    content(client, idle_vm).write(0, "a")
+    snapshot = take(client, idle_vm, "first", description="before\nall else")
+    node = nodes(idle_vm)["first"]
+    assert (node.snapshot, node.vm, node.id) == (snapshot, idle_vm, 1)
+    assert (node.description, node.state, node.quiesced) == ("before\nall else", "poweredOff", False)
+    assert abs((node.createTime - client.instance.CurrentTime()).total_seconds()) < 60
+    assert idle_vm.snapshot.currentSnapshot == snapshot
+    assert idle_vm.rootSnapshot == [snapshot]
+    assert snapshot.config.name == "snapped" and snapshot.vm == idle_vm
+    assert chain(idle_vm) == ["snapped-000001.vmdk", "snapped.vmdk"]
+    assert backing(idle_vm).deltaDiskFormat == "redoLogFormat"
+    assert backing(idle_vm).uuid == backing(idle_vm).parent.uuid
+    assert files(client, idle_vm) >= {
+        "snapped-Snapshot1.vmsn", "snapped.vmsd", "snapped-000001.vmdk"}
+    text = client.http("GET", "snapped/snapped.vmsd").text
+    assert 'snapshot0.disk0.fileName = "snapped.vmdk"' in text
+    text = client.http("GET", "snapped/snapped-000001.vmdk").text
+    assert 'parentFileNameHint="snapped.vmdk"' in text
+    assert 'createType="custom"' in text
+    assert content(client, idle_vm).check() == 2
+    assert content(client, idle_vm).read()[:65536] == b"a" * 65536
+
+    client.wait(snapshot.RemoveSnapshot_Task(False, None))
+    assert idle_vm.snapshot is None and not idle_vm.rootSnapshot
+    assert chain(idle_vm) == ["snapped.vmdk"]
+    assert not idle_vm.runtime.consolidationNeeded
+    left = files(client, idle_vm)
+    assert not [name for name in left if "0000" in name or name.endswith(".vmsn")], left
+    with fault(vmodl.fault.ManagedObjectNotFound):
+        snapshot.RevertToSnapshot_Task(None, None)
+
+
+def test_going_back_restores_disk_and_settings(client, idle_vm):
+    content(client, idle_vm).write(0, "a")
+    client.wait(idle_vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="then")))
+    snapshot = take(client, idle_vm, "then")
+    content(client, idle_vm).write(0, "b")
+    client.wait(idle_vm.ReconfigVM_Task(vim.vm.ConfigSpec(
+        memoryMB=512, numCPUs=2, annotation="now", name="snapped anew",
+        deviceChange=[disk(1000, 1, client.path(""), mib=4)])))
+    assert snapshot.config.hardware.memoryMB == machines.GUEST_MEMORY_MIB
+    uuid = idle_vm.config.uuid
+    client.wait(idle_vm.RevertToCurrentSnapshot_Task(None, None))
+    assert idle_vm.config.hardware.memoryMB == machines.GUEST_MEMORY_MIB
+    assert idle_vm.config.hardware.numCPU == 1
+    assert idle_vm.config.annotation == "then"
+    assert (idle_vm.config.uuid, idle_vm.name) == (uuid, "snapped anew")
+    assert not [device for device in idle_vm.config.hardware.device
+                if isinstance(device, vim.vm.device.VirtualDisk) and device.unitNumber == 1]
+    assert content(client, idle_vm).read()[:65536] == b"a" * 65536
+    assert chain(idle_vm)[1:] == ["snapped.vmdk"]
+    # What was written since is gone for good.
+    assert len([name for name in files(client, idle_vm) if name.startswith("snapped-0")]) == 1
+    client.wait(idle_vm.ReconfigVM_Task(vim.vm.ConfigSpec(name="snapped")))
+    # The disk that came later is nobody's now, but it is there.
+    client.wait(client.content.virtualDiskManager.DeleteVirtualDisk_Task(
+        client.path("snapped/snapped_1.vmdk"), client.datacenter))
+
+
+class Model:
+    """What the disk must read as, now and in each snapshot."""
+
+    def __init__(self, blocks):
+        self.now, self.current = ["\0"] * blocks, None
+        self.then, self.parent = {}, {}
+
+    def take(self, name):
+        self.then[name], self.parent[name] = list(self.now), self.current
+        self.current = name
+
+    def revert(self, name):
+        self.now, self.current = list(self.then[name]), name
+
+    def remove(self, name):
+        for other, parent in self.parent.items():
+            if parent == name:
+                self.parent[other] = self.parent[name]
+        if self.current == name:
+            self.current = self.parent[name]
+        del self.then[name], self.parent[name]
+
+    def remove_subtree(self, name):
+        for child in [child for child, parent in self.parent.items() if parent == name]:
+            self.remove_subtree(child)
+        self.remove(name)
+
+
+def test_trees_of_any_shape(client, idle_vm):
+    """Random operations; after each, the disk reads as it must, and so does every snapshot in the
+    end."""
+    chance, block = random.Random(7), 65536
+    model = Model(8 * MIB // block)
+    disk_of = lambda: content(client, idle_vm)    # noqa: E731
+    for step in range(60):
+        known = sorted(model.then)
+        for _ in range(2):
+            at, letter = chance.randrange(len(model.now)), chance.choice("abcdefghij")
+            disk_of().write(at * block, letter)
+            model.now[at] = letter
+        operation = chance.choice(["take", "take", "take", "revert", "remove", "remove", "branch"])
+        if operation == "take" or not known:
+            take(client, idle_vm, f"s{step}")
+            model.take(f"s{step}")
+        else:
+            name = chance.choice(known)
+            snapshot = nodes(idle_vm)[name].snapshot
+            if operation == "revert":
+                client.wait(snapshot.RevertToSnapshot_Task(None, None))
+                model.revert(name)
+            elif operation == "remove":
+                client.wait(snapshot.RemoveSnapshot_Task(False, None))
+                model.remove(name)
+            else:
+                client.wait(snapshot.RemoveSnapshot_Task(True, None))
+                model.remove_subtree(name)
+        assert set(nodes(idle_vm)) == set(model.then)
+        assert not idle_vm.runtime.consolidationNeeded
+        disk_of().check()
+        expected = b"".join(letter.encode() * block for letter in model.now)
+        assert disk_of().read() == expected, f"step {step}: {operation}"
+    for name in sorted(model.then):
+        client.wait(nodes(idle_vm)[name].snapshot.RevertToSnapshot_Task(None, None))
+        expected = b"".join(letter.encode() * block for letter in model.then[name])
+        assert disk_of().read() == expected, name
+    client.wait(idle_vm.RemoveAllSnapshots_Task(None))
+    assert chain(idle_vm) == ["snapped.vmdk"]
+    assert disk_of().read() == expected
+    assert not [name for name in files(client, idle_vm) if "-0000" in name or "Snapshot" in name]
+
+
+def test_as_deep_as_vsphere_allows(client, idle_vm):
+    for level in range(32):
+        take(client, idle_vm, f"level {level}")
+    with fault(vim.fault.TooManySnapshotLevels, "32"):
+        take(client, idle_vm, "too deep")
+    assert len(chain(idle_vm)) == 33
+    client.wait(idle_vm.PowerOnVM_Task())
+    client.wait(idle_vm.PowerOffVM_Task())
+    client.wait(idle_vm.RemoveAllSnapshots_Task(True))
+    assert chain(idle_vm) == ["snapped.vmdk"]
+
+
+def test_snapshots_survive_the_daemon_and_the_inventory(client, host, idle_vm):
+    take(client, idle_vm, "one")
+    take(client, idle_vm, "two")
+    moids = {name: node.snapshot._moId for name, node in nodes(idle_vm).items()}
+    client.logout()
+    host.restart()
+    client.__init__(host)
+    vm = client.vm("snapped")
+    assert {name: node.snapshot._moId for name, node in nodes(vm).items()} == moids
+    vm.UnregisterVM()
+    vm = client.wait(client.datacenter.vmFolder.RegisterVM_Task(
+        client.path("snapped/snapped.vmx"), None, False, client.pool))
+    assert set(nodes(vm)) == {"one", "two"}
+    client.wait(nodes(vm)["one"].snapshot.RevertToSnapshot_Task(None, None))
+    assert vm.snapshot.currentSnapshot == nodes(vm)["one"].snapshot
+
+
+def test_renaming(client, idle_vm):
+    snapshot = take(client, idle_vm, "old", description="words")
+    snapshot.RenameSnapshot("new", None)
+    assert nodes(idle_vm)["new"].description == "words"
+    snapshot.RenameSnapshot(None, "other words")
+    assert nodes(idle_vm)["new"].description == "other words"
+    with fault(vim.fault.InvalidName):
+        snapshot.RenameSnapshot("", None)
+
+
+def test_what_is_refused(client, idle_vm):
+    with fault(vim.fault.NotFound):
+        idle_vm.RevertToCurrentSnapshot_Task(None, None)
+    with fault(vim.fault.InvalidName):
+        take(client, idle_vm, "")
+    client.wait(idle_vm.ReconfigVM_Task(vim.vm.ConfigSpec(
+        extraConfig=[vim.option.OptionValue(key="snapshot.maxSnapshots", value="0")])))
+    with fault(vim.fault.SnapshotDisabled, "snapped"):
+        take(client, idle_vm, "never")
+    client.wait(idle_vm.ReconfigVM_Task(vim.vm.ConfigSpec(
+        extraConfig=[vim.option.OptionValue(key="snapshot.maxSnapshots", value="1")])))
+    take(client, idle_vm, "only")
+    with fault(vim.fault.SnapshotFault):
+        take(client, idle_vm, "another")
+
+
+def test_a_disk_with_snapshots_does_not_grow(client, idle_vm):
+    take(client, idle_vm, "small")
+    [device] = [device for device in idle_vm.config.hardware.device
+                if isinstance(device, vim.vm.device.VirtualDisk)]
+    device.capacityInKB = 16 * 1024
+    device.capacityInBytes = 16 * MIB
+    with fault(vim.fault.InvalidDeviceSpec, "snapshots"):
+        client.wait(idle_vm.ReconfigVM_Task(vim.vm.ConfigSpec(
+            deviceChange=[machines.edited(device)])))
+    client.wait(idle_vm.RemoveAllSnapshots_Task(None))
+    device.backing = backing(idle_vm)
+    client.wait(idle_vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[machines.edited(device)])))
+    assert len(content(client, idle_vm).read()) == 16 * MIB
+
+
+def test_independent_disks_go_their_own_way(client, make_vm):
+    independent = disk(1000, 1, "", mib=8)
+    independent.device.backing.diskMode = "independent_persistent"
+    vm = make_vm("snapped", controller("pvscsi"), disk(1000, 0, "", mib=8), independent)
+    snapshot = take(client, vm, "one")
+    assert len(chain(vm, 0)) == 2 and len(chain(vm, 1)) == 1
+    own = images.Disk(client, backing(vm, 1).fileName)
+    own.write(0, "x")
+    client.wait(snapshot.RevertToSnapshot_Task(None, None))
+    assert own.read()[:4] == b"xxxx"
+
+
+def test_destroying_leaves_nothing(client, make_vm):
+    vm = make_vm("snapped", controller("pvscsi"), disk(1000, 0, "", mib=8))
+    folder = pathlib.Path(client.datastore.info.path) / "snapped"
+    first = take(client, vm, "one")
+    take(client, vm, "two")
+    client.wait(first.RevertToSnapshot_Task(None, None))
+    take(client, vm, "three")
+    machines.destroy(client, vm)
+    assert not folder.exists(), list(folder.iterdir())
+
+
+def test_a_delta_left_behind_is_told_and_repaired(client, idle_vm):
+    content(client, idle_vm).write(0, "a")
+    snapshot = take(client, idle_vm, "one")
+    content(client, idle_vm).write(65536, "b")
+    client.wait(snapshot.RemoveSnapshot_Task(False, False))    # do not consolidate
+    assert idle_vm.snapshot is None
+    assert idle_vm.runtime.consolidationNeeded
+    assert len(chain(idle_vm)) == 2
+    client.wait(idle_vm.ConsolidateVMDisks_Task())
+    assert not idle_vm.runtime.consolidationNeeded
+    assert chain(idle_vm) == ["snapped.vmdk"]
+    assert content(client, idle_vm).read()[:131072] == b"a" * 65536 + b"b" * 65536
+    client.wait(idle_vm.ConsolidateVMDisks_Task())    # nothing to do is no error
+
+
+# --- With a guest that writes ---------------------------------------------------------------------
+
+# Sector N of the second disk gets the numbers N, N + 1000, …, each on the disk before the next.
+WRITER = """cat >/run/writer <<'END'
+i=0
+while [ ! -e /run/stop ]; do
+  printf '%-511d\\n' $i | dd of=/dev/sdb bs=512 seek=$((i % 1000)) conv=fsync,notrunc 2>/dev/null
+  i=$((i + 1))
+  echo $i >/run/count
+done
+END
+rm -f /run/stop; sh /run/writer & echo $! >/run/writer.pid"""
+
+
+def stop_writer(console):
+    console.output("touch /run/stop; while kill -0 $(cat /run/writer.pid) 2>/dev/null; do "
+                   "usleep 10000; done")
+    return int(console.output("cat /run/count"))
+
+
+def start_writer(console):
+    console.output(WRITER)
+
+
+def verify_writes(console, count):
+    """Every sector holds the last number written to it, read from the disk, not from memory."""
+    console.output("echo 3 >/proc/sys/vm/drop_caches")
+    numbers = console.output("dd if=/dev/sdb bs=512 count=1000 2>/dev/null | tr -d ' \\0'")
+    found = [int(number) for number in numbers.split()]
+    expected = [max(range(n, count, 1000), default=None) for n in range(min(1000, count))]
+    assert found == expected
+
+
+def test_a_running_guest_goes_back(client, make_vm, boot_guest):
+    vm = make_vm("snapped", nics=[], extra=[disk(1000, 1, client.path(""), mib=16)])
+    guest = boot_guest(vm)
+    guest.console.output("echo first | dd of=/dev/sdb conv=fsync,notrunc")
+    snapshot = take(client, vm, "running")
+    assert nodes(vm)["running"].state == "poweredOff"    # without memory
+    assert vm.runtime.powerState == "poweredOn"
+    guest.console.output("echo later | dd of=/dev/sdb conv=fsync,notrunc")
+    assert guest.console.output("head -c 5 /dev/sdb") == "later"
+    client.wait(snapshot.RevertToSnapshot_Task(None, None))
+    assert vm.runtime.powerState == "poweredOff"
+    again = boot_guest(vm)
+    assert again.console.output("head -c 5 /dev/sdb") == "first"
+
+
+def test_merging_while_the_guest_writes(client, make_vm, boot_guest):
+    vm = make_vm("snapped", nics=[], extra=[disk(1000, 1, client.path(""), mib=16)])
+    guest = boot_guest(vm)
+    start_writer(guest.console)
+    snapshots = [take(client, vm, str(number)) for number in range(4)]
+    assert len(chain(vm, 1)) == 5
+    client.wait(snapshots[2].RemoveSnapshot_Task(False, None))    # in the middle
+    assert len(chain(vm, 1)) == 4
+    client.wait(snapshots[3].RemoveSnapshot_Task(False, None))    # the one the guest writes
+    assert len(chain(vm, 1)) == 3
+    client.wait(snapshots[0].RemoveSnapshot_Task(False, None))    # into the base
+    assert len(chain(vm, 1)) == 2
+    take(client, vm, "again")
+    client.wait(vm.RemoveAllSnapshots_Task(None))
+    assert len(chain(vm, 1)) == 1
+    assert not vm.runtime.consolidationNeeded
+    count = stop_writer(guest.console)
+    verify_writes(guest.console, count)
+    client.wait(vm.PowerOffVM_Task())
+    again = boot_guest(vm)
+    verify_writes(again.console, count)

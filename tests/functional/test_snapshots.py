@@ -10,44 +10,8 @@ from harness import images, machines
 from harness.client import fault
 from harness.images import MIB
 from harness.machines import controller, disk
-
-
-def take(client, vm, name, memory=False, quiesce=False, description=""):
-    return client.wait(vm.CreateSnapshot_Task(name, description, memory, quiesce))
-
-
-def nodes(vm):
-    """Every node of the tree by name."""
-    found = {}
-
-    def walk(branch):
-        for node in branch:
-            found[node.name] = node
-            walk(node.childSnapshotList)
-
-    walk(vm.snapshot.rootSnapshotList if vm.snapshot else [])
-    return found
-
-
-def backing(vm, unit=0):
-    [found] = [device.backing for device in vm.config.hardware.device
-               if isinstance(device, vim.vm.device.VirtualDisk) and device.unitNumber == unit]
-    return found
-
-
-def chain(vm, unit=0):
-    """The names of the disk's files, the one written first."""
-    names, at = [], backing(vm, unit)
-    while at:
-        names.append(at.fileName.rpartition("/")[2])
-        at = at.parent
-    return names
-
-
-def files(client, vm):
-    folder = vm.config.files.vmPathName.rpartition("/")[0]
-    return {file.path for file in
-            client.wait(client.datastore.browser.SearchDatastore_Task(folder, None)).file}
+from harness.snapshots import (Writer, backing, chain, expected, files, find_data_disk, nodes, take,
+                               written)
 
 
 @pytest.fixture
@@ -303,70 +267,44 @@ def test_a_delta_left_behind_is_told_and_repaired(client, idle_vm):
 
 # --- With a guest that writes ---------------------------------------------------------------------
 
-# Sector N of the second disk gets the numbers N, N + 1000, …, each on the disk before the next.
-WRITER = """cat >/run/writer <<'END'
-i=0
-while [ ! -e /run/stop ]; do
-  printf '%-511d\\n' $i | dd of=/dev/sdb bs=512 seek=$((i % 1000)) conv=fsync,notrunc 2>/dev/null
-  i=$((i + 1))
-  echo $i >/run/count
-done
-END
-rm -f /run/stop; sh /run/writer & echo $! >/run/writer.pid"""
-
-
-def stop_writer(console):
-    console.output("touch /run/stop; while kill -0 $(cat /run/writer.pid) 2>/dev/null; do "
-                   "usleep 10000; done")
-    return int(console.output("cat /run/count"))
-
-
-def start_writer(console):
-    console.output(WRITER)
-
-
-def verify_writes(console, count):
-    """Every sector holds the last number written to it, read from the disk, not from memory."""
-    console.output("echo 3 >/proc/sys/vm/drop_caches")
-    numbers = console.output("dd if=/dev/sdb bs=512 count=1000 2>/dev/null | tr -d ' \\0'")
-    found = [int(number) for number in numbers.split()]
-    expected = [max(range(n, count, 1000), default=None) for n in range(min(1000, count))]
-    assert found == expected
-
-
 def test_a_running_guest_goes_back(client, make_vm, boot_guest):
     vm = make_vm("snapped", nics=[], extra=[disk(1000, 1, client.path(""), mib=16)])
-    guest = boot_guest(vm)
-    guest.console.output("echo first | dd of=/dev/sdb conv=fsync,notrunc")
+    console = find_data_disk(boot_guest(vm)).console
+    console.output("echo first | dd of=/dev/data conv=fsync,notrunc")
     snapshot = take(client, vm, "running")
     assert nodes(vm)["running"].state == "poweredOff"    # without memory
     assert vm.runtime.powerState == "poweredOn"
-    guest.console.output("echo later | dd of=/dev/sdb conv=fsync,notrunc")
-    assert guest.console.output("head -c 5 /dev/sdb") == "later"
+    console.output("echo later | dd of=/dev/data conv=fsync,notrunc")
+    assert console.output("head -c 5 /dev/data") == "later"
     client.wait(snapshot.RevertToSnapshot_Task(None, None))
     assert vm.runtime.powerState == "poweredOff"
-    again = boot_guest(vm)
-    assert again.console.output("head -c 5 /dev/sdb") == "first"
+    console = find_data_disk(boot_guest(vm)).console
+    assert console.output("head -c 5 /dev/data") == "first"
 
 
 def test_merging_while_the_guest_writes(client, make_vm, boot_guest):
     vm = make_vm("snapped", nics=[], extra=[disk(1000, 1, client.path(""), mib=16)])
-    guest = boot_guest(vm)
-    start_writer(guest.console)
-    snapshots = [take(client, vm, str(number)) for number in range(4)]
+    guest = find_data_disk(boot_guest(vm))
+    writer = Writer(guest.console)
+    snapshots = []
+    for number in range(4):
+        snapshots.append(take(client, vm, str(number)))
+        writer.go_on()
     assert len(chain(vm, 1)) == 5
     client.wait(snapshots[2].RemoveSnapshot_Task(False, None))    # in the middle
     assert len(chain(vm, 1)) == 4
     client.wait(snapshots[3].RemoveSnapshot_Task(False, None))    # the one the guest writes
     assert len(chain(vm, 1)) == 3
+    writer.go_on()
     client.wait(snapshots[0].RemoveSnapshot_Task(False, None))    # into the base
     assert len(chain(vm, 1)) == 2
     take(client, vm, "again")
+    writer.go_on()
     client.wait(vm.RemoveAllSnapshots_Task(None))
     assert len(chain(vm, 1)) == 1
     assert not vm.runtime.consolidationNeeded
-    count = stop_writer(guest.console)
-    verify_writes(guest.console, count)
+    writer.go_on()
+    count = writer.stop()
+    assert written(guest.console) == expected(count)
     client.wait(vm.PowerOffVM_Task())
-    again = boot_guest(vm)
-    verify_writes(again.console, count)
+    assert written(find_data_disk(boot_guest(vm)).console) == expected(count)

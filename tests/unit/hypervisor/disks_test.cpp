@@ -75,7 +75,12 @@ struct Disks : ::testing::Test {
     return spec;
   }
 
-  std::shared_ptr<Machine> start() { return lab.run(hypervisor->start(spec(), {})); }
+  std::shared_ptr<Machine> start(MachineSpec spec) {
+    const auto machine = lab.run(hypervisor->start(std::move(spec), {}));
+    lab.run(machine->resume());
+    return machine;
+  }
+  std::shared_ptr<Machine> start() { return start(spec()); }
 };
 
 Error failure_of(const std::function<void()>& work) {
@@ -103,7 +108,7 @@ TEST_F(Disks, AreAllGivenAnOverlayAtOnce) {
                        .controller_key = 1000,
                        .unit = 1,
                        .chain = {{lab.make_image("second.img", megabyte)}}});
-  const auto machine = lab.run(hypervisor->start(two, {}));
+  const auto machine = start(two);
   SerialLine line(lab, *machine);
   EXPECT_EQ(line.ask('n'), '0');
   const std::string second = lab.path("second.delta");

@@ -13,8 +13,7 @@ namespace virga::host {
 vim::HostStorageDeviceInfo storage_device_info(const storage::Devices& devices);
 vim::HostMultipathStateInfo multipath_state_info(const storage::Devices& devices);
 // A disk as lists of candidates have it.
-vim::HostScsiDisk describe_disk(const storage::LogicalUnit& unit,
-                                const std::vector<const storage::Path*>& paths);
+vim::HostScsiDisk describe_disk(const storage::LogicalUnit& unit);
 
 vim::HostDiskPartitionInfo partition_info(const std::string& device,
                                           const storage::PartitionTable& table,

@@ -257,6 +257,7 @@ Async<void> Daemon::wait_for_signal() {
                            : "the daemon ends, guests run on");
   co_await run_on(network_.get_executor(), server_->stop(kServerGrace));
   if (signal == SIGUSR1) co_await end_everything();
+  for (const auto& [ref, vm] : host_->virtual_machines) vm->withdraw_question();
   co_await kernel_.tasks.drain();
   kernel_.database->flush();
 }

@@ -13,6 +13,7 @@
 #include "host/network.h"
 #include "host/vm_config_words.h"
 #include "host/vm_disk_chain.h"
+#include "host/vm_identity.h"
 #include "host/vm_log.h"
 #include "host/vm_storage.h"
 #include "model/clock.h"
@@ -56,19 +57,12 @@ std::string VirtualMachine::display_name() const {
 
 Async<void> VirtualMachine::load() {
   config_ = vmx::read(file_);
-  bool changed = vmx::generate_missing_macs(config_, context().mac_in_use);
-  if (config_.bios_uuid.empty()) {
-    config_.bios_uuid = make_uuid();
-    changed = true;
-  }
-  if (config_.instance_uuid.empty()) {
-    config_.instance_uuid = make_uuid();
-    changed = true;
-  }
-  if (changed && !config_file_.datastore->read_only()) {
-    const vmx::MachineConfig completed = config_;
-    co_await save_config(completed);
-  }
+  vmx::MachineConfig completed = config_;
+  vmx::generate_missing_macs(completed, context().mac_in_use);
+  if (completed.bios_uuid.empty()) completed.bios_uuid = make_uuid();
+  if (completed.instance_uuid.empty()) completed.instance_uuid = make_uuid();
+  adopt_references(completed, context(), {});
+  co_await take_over(std::move(completed));
   co_await load_snapshots();
   disks_ = co_await query_disks(config_);
   publish_config();
@@ -322,6 +316,7 @@ MoRef VirtualMachine::run_task(model::Call& call, const char* method, const char
 
 Async<Any> VirtualMachine::exclusively(std::shared_ptr<VirtualMachine> self, Work work,
                                        kernel::TaskHandle& handle) {
+  self->require_no_question();
   self->refuse_while_busy();
   struct Reset {
     std::optional<MoRef>& task;

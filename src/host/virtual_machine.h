@@ -1,14 +1,16 @@
 // VirtualMachine: one VM of this host, from its folder in a datastore to its running guest.
 //
 // virtual_machine.cpp holds what the object is and its configuration, virtual_machine_power.cpp its
-// life from power on to off, virtual_machine_creation.cpp how VMs come and go. Of its snapshots,
-// virtual_machine_snapshots.cpp keeps account, virtual_machine_snapshot_tasks.cpp has what clients do
-// with them, and virtual_machine_consolidation.cpp merges disks.
+// life from power on to off, virtual_machine_creation.cpp how VMs come and go,
+// virtual_machine_identity.cpp what it asks, and how it becomes another when it was copied. Of its
+// snapshots, virtual_machine_snapshots.cpp keeps account, virtual_machine_snapshot_tasks.cpp has what
+// clients do with them, and virtual_machine_consolidation.cpp merges disks.
 #pragma once
 
 #include "host/entity.h"
 #include "host/vm_config.h"
 #include "host/vm_memory.h"
+#include "host/vm_question.h"
 #include "host/vm_run.h"
 #include "host/vm_storage.h"
 #include "kernel/task.h"
@@ -76,6 +78,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   }
   // Its datastore, or one that its disks lie on, is `renamed` now.
   Async<void> follow_renaming(std::shared_ptr<const datastore::Datastore> renamed);
+  // Nobody is going to answer what it asks: what waits for that fails.
+  void withdraw_question();
   bool is_busy() const { return current_task_.has_value(); }
   // For the snapshots' own objects. Each runs as a task of this VM.
   MoRef start_revert(model::Call& call, const char* method, const char* description_id, int uid,
@@ -124,6 +128,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
  private:
   friend Async<Any> create_virtual_machine(Host&, kernel::TaskHandle&, std::string,
                                            model::Ptr<vim::VirtualMachineConfigSpec>, MoRef);
+  friend Async<Any> register_virtual_machine(Host&, kernel::TaskHandle&, std::string,
+                                             struct Registration);
 
   using Work = std::function<Async<Any>(kernel::TaskHandle&)>;
   using Disks = std::map<std::string, datastore::DiskInfo>;    // by "[ds] path"
@@ -171,15 +177,18 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
 
   // virtual_machine_power.cpp
   Async<void> power_on(std::string user, kernel::TaskHandle& handle);
-  Async<void> start_machine(kernel::TaskHandle& handle);
+  Async<void> start_machine(std::string user, kernel::TaskHandle& handle);
   Async<void> let_run(std::shared_ptr<hypervisor::Machine> machine);
   Async<void> finish_power_on(std::shared_ptr<hypervisor::Machine> machine);
   // Throws FileLocked naming a disk that another VM runs on, unless both share it.
   void require_disks_free(const vmx::MachineConfig& config,
                           const hypervisor::MachineSpec& spec) const;
   Async<hypervisor::StartOptions> prepare_start(hypervisor::MachineSpec& spec);
-  // Asks the user what to do about a full disk; AnswerVM goes on.
-  void ask_about_space(const std::string& message);
+  // Asks what to do about a full disk, and does it.
+  Async<void> wait_for_space(std::string disk);
+  std::string file_of_disk(int key) const;
+  void require_host_that_starts_guests() const;
+  Async<void> leave_out_missing_media(hypervisor::MachineSpec& spec);
   Async<void> suspend(kernel::TaskHandle& handle);
   Async<void> discard_suspended_state(std::string user);
   Async<void> begin_log();
@@ -195,7 +204,19 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   hypervisor::Machine& running_machine() const;
   void require_tools() const;
 
+  // virtual_machine_identity.cpp
+  // Returns with the number of the choice; nullopt: the question was withdrawn.
+  Async<std::optional<int>> ask(Question question);
+  void show_question(const model::Ptr<vim::VirtualMachineQuestionInfo>& question);
+  void require_no_question() const;
+  // At power on: finds out whether the VM was moved or copied, and settles who it is.
+  Async<void> settle_identity(std::string user);
+  Async<bool> was_copied();
+  void tell_new_identity(const vmx::MachineConfig& before, const std::string& user);
+
   // virtual_machine_creation.cpp
+  // Makes a configuration read from a foreign .vmx this host's.
+  Async<void> take_over(vmx::MachineConfig config);
   Async<void> destroy(std::string user);
   void unregister(const std::string& user);
   std::vector<datastore::Location> own_parts() const;
@@ -268,6 +289,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   std::optional<MoRef> current_task_;
   VmMemory memory_;
   std::shared_ptr<VmRun> run_;
+  std::shared_ptr<PendingQuestion> question_;
+  std::string last_question_;    // the id of the last one that was answered
   Signal run_ended_;
 };
 

@@ -17,6 +17,7 @@
 #include "host/resource_pool.h"
 #include "host/virtual_machine.h"
 #include "host/vm_disk_chain.h"
+#include "host/vm_identity.h"
 #include "host/vm_log.h"
 #include "vmx/vmxf_file.h"
 
@@ -40,6 +41,12 @@ void check_name_is_free(const Host& host, const std::string& name) {
   for (const auto& [ref, vm] : host.virtual_machines) {
     if (vm->properties().name == name) throw kernel::duplicate_name(name, vm->self());
   }
+}
+
+std::shared_ptr<VirtualMachine> vm_with_instance_uuid(const Host& host, const std::string& uuid) {
+  for (const auto& [ref, vm] : host.virtual_machines)
+    if (!uuid.empty() && vm->config().instance_uuid == uuid) return vm;
+  return nullptr;
 }
 
 void check_name(const std::string& name) {
@@ -206,10 +213,8 @@ Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::s
   ConfigPlan plan = plan_creation(*spec, config_context(host, config_path));
   if (plan.config.bios_uuid.empty()) plan.config.bios_uuid = make_uuid();
   if (plan.config.instance_uuid.empty()) plan.config.instance_uuid = make_uuid();
-  for (const auto& [ref, other] : host.virtual_machines) {
-    if (other->config().instance_uuid == plan.config.instance_uuid)
-      throw kernel::invalid_argument("config.instanceUuid", other->properties().name + " has it already");
-  }
+  if (const auto other = vm_with_instance_uuid(host, plan.config.instance_uuid))
+    throw kernel::invalid_argument("config.instanceUuid", other->properties().name + " has it already");
   plan.config.extended_config = config_path.stem() + ".vmxf";
   vmx::generate_missing_macs(plan.config, config_context(host, config_path).mac_in_use);
 
@@ -251,6 +256,29 @@ Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::s
 
 // --- Registering ------------------------------------------------------------------------------
 
+namespace {
+
+// A copy of a VM that is here already came with the same identity.
+void tell_conflict(Host& host, const VirtualMachine& vm, const VirtualMachine& twin,
+                   const std::string& user) {
+  vim::VmInstanceUuidConflictEvent conflict;
+  conflict.vm = model::share(argument_of(vm));
+  conflict.conflictedVm = argument_of(twin);
+  conflict.instanceUuid = twin.config().instance_uuid;
+  host.post(std::move(conflict),
+            fmt::format("The instance UUID of {} is that of {}", vm.properties().name,
+                        twin.properties().name), user);
+  vim::VmInstanceUuidChangedEvent change;
+  change.vm = model::share(argument_of(vm));
+  change.oldInstanceUuid = twin.config().instance_uuid;
+  change.newInstanceUuid = vm.config().instance_uuid;
+  host.post(std::move(change),
+            fmt::format("The instance UUID of {} is {} now", vm.properties().name,
+                        vm.config().instance_uuid), user);
+}
+
+}  // namespace
+
 Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string user,
                                     Registration wanted) {
   const auto config_file = host.locate(wanted.path);
@@ -272,13 +300,13 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   if (config.display_name.empty()) config.display_name = path.stem();
   check_name(config.display_name);
   check_name_is_free(host, config.display_name);
-  // A copy of a VM that is here already would be a second one with the same identity.
-  for (const auto& [ref, other] : host.virtual_machines) {
-    if (!config.instance_uuid.empty() && other->config().instance_uuid == config.instance_uuid)
-      config.instance_uuid = make_uuid();
-  }
-  vmx::write(config, file);
+  const auto list_folder = [config_file] { return datastore::file_names(config_file.parent()); };
+  const auto folder = co_await offload(host.kernel.workers, list_folder);
+  adopt_references(config, config_context(host, path), folder);
+  const auto twin = vm_with_instance_uuid(host, config.instance_uuid);
+  if (twin) config.instance_uuid = make_uuid();
   auto vm = std::make_shared<VirtualMachine>(host, next_reference(host), config_file, std::move(file));
+  co_await vm->take_over(config);
   co_await vm->load();
   record(host, *vm);
   host.add_virtual_machine(vm);
@@ -290,7 +318,16 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   host.post(std::move(event), fmt::format("Registered {} on {} in ha-datacenter",
                                           vm->properties().name, host.identity.name), user);
   report_mac_conflicts(host, *vm, {});
+  if (twin) tell_conflict(host, *vm, *twin, user);
   co_return model::any(vm->self());
+}
+
+Async<void> VirtualMachine::take_over(vmx::MachineConfig config) {
+  if (config == config_) co_return;
+  if (config_file_.datastore->read_only())
+    config_ = std::move(config);
+  else
+    co_await save_config(std::move(config));
 }
 
 DiskJournal::DiskJournal(Host& host, const datastore::Location& config_file,
@@ -483,6 +520,7 @@ void VirtualMachine::unregister(const std::string& user) {
 }
 
 Async<void> VirtualMachine::UnregisterVM(model::Call& call, const vim::UnregisterVMRequestType&) {
+  require_no_question();
   if (powered_on()) refuse_power_state(vim::VirtualMachinePowerState::poweredOff);
   refuse_while_busy();
   log("Unregistered by " + kernel::context(call).user());

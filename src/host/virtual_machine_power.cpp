@@ -1,4 +1,8 @@
 // The life of a VM from power on to off, and what its guest tells meanwhile.
+#include <algorithm>
+#include <iterator>
+#include <set>
+
 #include "base/log.h"
 #include "datastore/files.h"
 #include "host/console.h"
@@ -51,13 +55,12 @@ Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handl
   require_accessible();
   if (powered_on()) refuse_power_state(vim::VirtualMachinePowerState::poweredOn);
   if (is_template()) throw kernel::not_supported("Powering on the template " + properties().name);
-  if (!host().host_system->starts_guests())
-    throw kernel::invalid_state("The host is in maintenance mode, or about to be.");
+  require_host_that_starts_guests();
   post(vim::VmStartingEvent{}, fmt::format("{} on host {} in ha-datacenter is starting",
                                            properties().name, host().identity.name), user);
   std::exception_ptr failure;
   try {
-    co_await start_machine(handle);
+    co_await start_machine(user, handle);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -79,9 +82,18 @@ Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handl
                                             properties().name, host().identity.name), user);
 }
 
-Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
+void VirtualMachine::require_host_that_starts_guests() const {
+  if (!host().host_system->starts_guests())
+    throw kernel::invalid_state("The host is in maintenance mode, or about to be.");
+}
+
+Async<void> VirtualMachine::start_machine(std::string user, kernel::TaskHandle& handle) {
   run_ = make_run();
   co_await run_->lock();
+  co_await settle_identity(user);
+  // A person may have taken his time to say who the VM is.
+  require_host_that_starts_guests();
+  run_->set_machine_id(machine_id());
   handle.report(10);
   co_await begin_log();
   co_await run_->make_swap(swap_size(config_));
@@ -89,6 +101,7 @@ Async<void> VirtualMachine::start_machine(kernel::TaskHandle& handle) {
   const bool resuming = !config_.suspend_state.empty();
   hypervisor::MachineSpec spec = machine_spec(config_, context(), machine_id());
   require_disks_free(config_, spec);
+  co_await leave_out_missing_media(spec);
   hypervisor::StartOptions options = co_await prepare_start(spec);
   handle.report(30);
   log(fmt::format("{} {} with {} vCPU and {} MB, {} ({})",
@@ -161,6 +174,31 @@ Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::Machin
 
 // --- While it runs ----------------------------------------------------------------------------
 
+// A drive whose image is not here starts empty; the machine starts all the same.
+Async<void> VirtualMachine::leave_out_missing_media(hypervisor::MachineSpec& spec) {
+  std::set<std::string> images;
+  for (const hypervisor::Cdrom& cdrom : spec.cdroms)
+    if (cdrom.path) images.insert(*cdrom.path);
+  const auto find_present = [images] {
+    std::set<std::string> present;
+    std::copy_if(images.begin(), images.end(), std::inserter(present, present.end()),
+                 [](const std::string& image) { return fs::exists(image); });
+    return present;
+  };
+  const std::set<std::string> present = co_await offload(host().kernel.workers, find_present);
+  for (hypervisor::Cdrom& cdrom : spec.cdroms)
+    if (cdrom.path && !present.contains(*cdrom.path)) cdrom.path.reset();
+  for (const vmx::CdRom& cdrom : config_.cdroms) {
+    const bool wanted = cdrom.backing == vmx::CdRomBacking::image && cdrom.start_connected;
+    if (!wanted || hypervisor::find_cdrom(spec, device_key(cdrom)).path) continue;
+    vim::VmMessageWarningEvent event;
+    event.message = fmt::format("{} is not there: the drive is not connected.", cdrom.file);
+    const std::string message = fmt::format("{}: {}", properties().name, event.message);
+    log(event.message);
+    post(std::move(event), message);
+  }
+}
+
 Async<void> VirtualMachine::begin_log() {
   const datastore::Location place = config_file_;
   const LogPolicy policy = log_policy(config_);
@@ -192,6 +230,8 @@ void VirtualMachine::follow(std::shared_ptr<hypervisor::Machine> machine) {
   });
   set_power_state(vim::VirtualMachinePowerState::poweredOn);
   device_state_ = {};
+  for (const hypervisor::Cdrom& cdrom : machine->spec().cdroms)
+    if (!cdrom.path) device_state_.connected[cdrom.key] = false;
   publish_config();
   const std::weak_ptr<Object> weak = weak_from_this();
   const std::weak_ptr<VmRun> followed = run_;
@@ -220,7 +260,8 @@ void VirtualMachine::handle(const hypervisor::MachineEvent& event) {
     publish_config();
   } else if (const auto* storage = std::get_if<hypervisor::StorageFailed>(&event)) {
     log("Storage failed: " + storage->message);
-    if (storage->out_of_space) ask_about_space(storage->message);
+    if (storage->out_of_space)
+      spawn(host().kernel.executor, "question", wait_for_space(file_of_disk(storage->disk_key)));
     vim::VmMessageErrorEvent failed;
     failed.message = storage->message;
     post(std::move(failed), fmt::format("{}: {}", properties().name, storage->message));
@@ -247,12 +288,31 @@ bool is_clean(hypervisor::Exit::Cause cause) {
 
 }  // namespace
 
+std::string VirtualMachine::file_of_disk(int key) const {
+  for (const vmx::Disk& disk : config_.disks)
+    if (device_key(disk) == key) return disk.file;
+  return "of " + properties().name;
+}
+
+Async<void> VirtualMachine::wait_for_space(std::string disk) {
+  if (question_) co_return;
+  const auto me = shared_from_this();
+  const auto run = run_;
+  Question question = out_of_space(disk);
+  const auto choice = co_await ask(std::move(question));
+  if (!choice || run_ != run) co_return;
+  if (*choice == choices::retry) {
+    co_await run->machine()->resume();
+  } else {
+    co_await run->machine()->power_off();
+  }
+}
+
 void VirtualMachine::set_power_state(vim::VirtualMachinePowerState state) {
   update([&](Properties& p) {
     p.runtime.edit().powerState = state;
     if (state != vim::VirtualMachinePowerState::poweredOn) p.runtime.edit().bootTime.reset();
     p.runtime.edit().suspendTime.reset();
-    p.runtime.edit().question.reset();
     if (state == vim::VirtualMachinePowerState::suspended) p.runtime.edit().suspendTime = model::now();
     p.runtime.edit().cleanPowerOff = config_.clean_shutdown;
     p.summary.edit().runtime = *p.runtime;
@@ -267,6 +327,7 @@ void VirtualMachine::set_power_state(vim::VirtualMachinePowerState state) {
 Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
   const auto me = shared_from_this();
   const auto run = run_ ? std::exchange(run_, nullptr) : make_run();
+  withdraw_question();
   vmx::MachineConfig ended = config_;
   ended.clean_shutdown = is_clean(exit.cause);
   if (exit.cause == hypervisor::Exit::Cause::saved) ended.suspend_state = memory_.file();
@@ -320,7 +381,9 @@ Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) 
   for (const auto& cdrom : connected.cdroms)
     device_state_.connected[cdrom.key] = cdrom.path.has_value();
   publish_config();
-  if (machine->state() == hypervisor::MachineState::paused) ask_about_space("storage had failed");
+  // What it waited for, it was asked by the former daemon.
+  if (machine->state() == hypervisor::MachineState::paused)
+    spawn(host().kernel.executor, "question", wait_for_space("of " + properties().name));
 }
 
 Async<void> VirtualMachine::finish_power_on(std::shared_ptr<hypervisor::Machine> machine) {
@@ -476,43 +539,6 @@ Async<void> VirtualMachine::RebootGuest(model::Call& call, const vim::RebootGues
                                               properties().name, host().identity.name),
        kernel::context(call).user());
   co_await running_machine().reboot_guest();
-}
-
-void VirtualMachine::ask_about_space(const std::string& message) {
-  if (properties().runtime->question) return;    // each request under way fails by itself
-  vim::VirtualMachineQuestionInfo question;
-  question.id = std::to_string(host().kernel.inventory.next_number());
-  question.text = fmt::format("There is no more space for a virtual disk of {}: {}. It waits until "
-                              "space is freed.", properties().name, message);
-  for (const auto& [key, label] : {std::pair("0", "Retry"), std::pair("1", "Cancel")}) {
-    auto& choice = question.choice.choiceInfo.emplace_back();
-    choice.key = key;
-    choice.label = choice.summary = label;
-  }
-  question.choice.defaultIndex = 0;
-  const auto asked = model::share(std::move(question));
-  update([&](Properties& p) {
-    p.runtime.edit().question = asked;
-    p.summary.edit().runtime = *p.runtime;
-  });
-}
-
-Async<void> VirtualMachine::AnswerVM(model::Call&, const vim::AnswerVMRequestType& r) {
-  const auto question = properties().runtime->question;
-  if (!question || question->id != r.questionId)
-    throw kernel::invalid_argument("questionId", fmt::format("{} asks no question {}",
-                                                             properties().name, r.questionId));
-  if (r.answerChoice != "0" && r.answerChoice != "1")
-    throw kernel::invalid_argument("answerChoice", r.answerChoice + " is none of the choices");
-  update([&](Properties& p) {
-    p.runtime.edit().question.reset();
-    p.summary.edit().runtime = *p.runtime;
-  });
-  if (r.answerChoice == "0") {
-    co_await running_machine().resume();
-  } else {
-    co_await running_machine().power_off();
-  }
 }
 
 namespace {

@@ -158,15 +158,18 @@ void SpecBuilder::add(const vmx::Disk& disk) {
   spec_.disks.push_back(std::move(machine));
 }
 
-// A drive of the host or of a user's machine has nothing in it here.
+// A drive of the host or of a user's machine has nothing in it here, nor has one with an image in a
+// datastore of other hosts.
 void SpecBuilder::add(const vmx::CdRom& cdrom) {
   need_ide_controller(cdrom.slot);
   hypervisor::Cdrom machine;
   machine.key = device_key(cdrom);
   machine.controller_key = controller_key(cdrom.slot);
   machine.unit = cdrom.slot.unit;
-  if (cdrom.backing == vmx::CdRomBacking::image && connected(machine.key, cdrom.start_connected))
-    machine.path = context_.absolute(resolve_file(context_, cdrom.file));
+  if (cdrom.backing == vmx::CdRomBacking::image && connected(machine.key, cdrom.start_connected)) {
+    const auto image = find_file(context_, cdrom.file);
+    if (image && context_.datastore(image->datastore())) machine.path = context_.absolute(*image);
+  }
   spec_.cdroms.push_back(std::move(machine));
 }
 

@@ -22,6 +22,9 @@ class VmRun {
   };
   VmRun(Host& host, Identity identity) : host_(host), identity_(std::move(identity)) {}
 
+  // Before the machine begins.
+  void set_machine_id(const std::string& id) { identity_.machine_id = id; }
+
   // Takes the VM's lock. Throws ErrorKind::busy naming the host that has it.
   Async<void> lock();
   // The lock once more, for the guest to hold: it then lasts as long as the guest.
@@ -46,7 +49,7 @@ class VmRun {
 
  private:
   Host& host_;
-  const Identity identity_;
+  Identity identity_;
   std::shared_ptr<datastore::VmLock> lock_;  // none: a former daemon took it, the guest holds it
   std::shared_ptr<hypervisor::Machine> machine_;
 };

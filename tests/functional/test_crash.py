@@ -390,7 +390,8 @@ def test_a_guest_whose_disk_is_full_waits_and_goes_on(client, small_datastore, b
     guest = boot_guest(vm)
     guest.console.socket.send("dd if=/dev/zero bs=1M count=100 | tr '\\0' x | "
                               "dd of=/dev/sdb bs=1M conv=fsync; echo vir''ga-written $?\n")
-    question = client.wait_for(vm, "runtime.question", lambda question: question is not None)
+    question = client.wait_for(vm, "runtime.question", lambda question: question is not None,
+                               seconds=180)
     assert "space" in question.text.lower() and "thirsty" in question.text
     subprocess.run(["mount", "-o", "remount,size=256m", small_datastore], check=True)
     retry = next(choice for choice in question.choice.choiceInfo

@@ -129,7 +129,7 @@ struct TaskTable::State : std::enable_shared_from_this<TaskTable::State> {
 
   Inventory& inventory;
   const std::size_t keep;
-  std::deque<std::shared_ptr<Task>> tasks;    // newest first
+  std::deque<std::shared_ptr<Task>> tasks;  // newest first
   std::vector<std::function<void(const vim::TaskInfo&)>> on_start;
   std::vector<std::function<void()>> on_change;
   int running = 0;
@@ -143,8 +143,8 @@ TaskTable::~TaskTable() = default;
 
 std::shared_ptr<Task> TaskTable::State::create(model::Call& call, const TaskSpec& spec) {
   const auto number = inventory.next_number();
-  const std::string key = fmt::format("haTask-{}-vim.{}-{}", spec.entity.value, spec.description_id,
-                                      number);
+  const std::string key =
+      fmt::format("haTask-{}-vim.{}-{}", spec.entity.value, spec.description_id, number);
   vim::TaskProperties properties;
   vim::TaskInfo& info = properties.info.edit();
   info.key = key;
@@ -244,8 +244,12 @@ void TaskTable::on_change(std::function<void()> hook) {
 }
 
 std::vector<MoRef> TaskTable::recent() const {
+  constexpr std::size_t most = 200;
   std::vector<MoRef> refs;
-  for (const auto& task : state_->tasks) refs.push_back(task->self());
+  for (const auto& task : state_->tasks) {
+    if (refs.size() == most) break;
+    refs.push_back(task->self());
+  }
   return refs;
 }
 

@@ -27,23 +27,23 @@ class TaskHandle {
 };
 
 struct TaskSpec {
-  std::string method;           // "PowerOnVM_Task"
-  std::string description_id;   // "VirtualMachine.powerOn"
+  std::string method;          // "PowerOnVM_Task"
+  std::string description_id;  // "VirtualMachine.powerOn"
   MoRef entity;
   std::string entity_name;
   bool cancelable = false;
 };
 
-// The recent tasks of a daemon (the newest 200 ended ones are kept) and how one is run.
+// The tasks of a daemon and how one is run. Of those that have ended the newest 10,000 are kept:
+// who starts thousands and asks for each afterwards still finds the first.
 class TaskTable {
  public:
-  TaskTable(Inventory& inventory, std::size_t keep = 200);
+  TaskTable(Inventory& inventory, std::size_t keep = 10'000);
   ~TaskTable();
 
-  // Starts `work` on the kernel executor and answers the task's reference at once, before the work's
-  // first step. The task ends with the work: success and its value, or the fault it threw.
-  MoRef run(model::Call& call, TaskSpec spec,
-            std::function<Async<Any>(TaskHandle&)> work);
+  // Starts `work` on the kernel executor and answers the task's reference at once, before the
+  // work's first step. The task ends with the work: success and its value, or the fault it threw.
+  MoRef run(model::Call& call, TaskSpec spec, std::function<Async<Any>(TaskHandle&)> work);
 
   // A task whose work somebody else does and reports through the API (CreateTask, SetTaskState).
   MoRef create(model::Call& call, TaskSpec spec);
@@ -53,7 +53,7 @@ class TaskTable {
   // Hears that recent() has changed.
   void on_change(std::function<void()> hook);
 
-  // Newest first.
+  // The newest 200, newest first.
   std::vector<MoRef> recent() const;
   // Waits until no task runs, for a clean stop; those that can be cancelled are.
   Async<void> drain();

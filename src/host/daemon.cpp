@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <boost/asio/signal_set.hpp>
@@ -53,6 +54,7 @@ constexpr auto kServerGrace = std::chrono::seconds(2);
 // How long a guest may take to shut down before its plug is pulled.
 constexpr auto kShutdownPatience = std::chrono::seconds(60);
 constexpr const char* kFirstDatastore = "datastore1";
+constexpr const char* kEndpoint = "endpoint";  // where it serves, while it does
 
 // One daemon per state folder.
 Fd lock_state(const fs::path& state) {
@@ -86,11 +88,15 @@ class Daemon {
   explicit Daemon(const DaemonOptions& options)
       : options_(options),
         lock_(lock_state(options.state)),
-        kernel_(io_.get_executor()) {}
+        kernel_(io_.get_executor()),
+        signals_(io_, SIGINT, SIGTERM, SIGUSR1) {
+    signals_.add(SIGHUP);
+  }
 
   int run();
 
  private:
+  Async<void> live();
   Async<void> start();
   Async<void> set_root_password();
   void make_services();
@@ -99,13 +105,16 @@ class Daemon {
   void serve();
   Async<void> wait_for_signal();
   Async<void> end_everything();
+  Async<void> shut_down_guests();
   Async<void> shut_down(std::shared_ptr<VirtualMachine> vm);
 
   const DaemonOptions options_;
   Fd lock_;
-  asio::io_context io_;         // the kernel's, run by the main thread
-  asio::io_context network_;    // connections
+  asio::io_context io_;       // the kernel's, run by the main thread
+  asio::io_context network_;  // connections
   kernel::Kernel kernel_;
+  // From the very start: who is asked to end while starting ends when all is up, in order.
+  asio::signal_set signals_;
   std::unique_ptr<Host> host_;
   std::shared_ptr<kernel::SessionManager> session_manager_;
   std::shared_ptr<HostNetworkSystem> network_system_;
@@ -118,17 +127,18 @@ class Daemon {
 };
 
 Async<void> Daemon::set_root_password() {
-  password_file_ = options_.password_file.empty() ? options_.state / "root-password"
-                                                  : options_.password_file;
+  password_file_ =
+      options_.password_file.empty() ? options_.state / "root-password" : options_.password_file;
   if (options_.password_file.empty() && !fs::exists(password_file_))
     write_file_atomically(password_file_, random_hex(12) + "\n", 0600);
   std::string password = read_file(password_file_, 4096);
-  while (!password.empty() && (password.back() == '\n' || password.back() == '\r')) password.pop_back();
+  while (!password.empty() && (password.back() == '\n' || password.back() == '\r'))
+    password.pop_back();
   if (password.empty())
     throw error(ErrorKind::invalid_argument, password_file_.string(), "{} holds no password",
                 password_file_.string());
   const bool present = kernel_.accounts->find("root").has_value();
-  if (present && options_.password_file.empty()) co_return;    // root may have changed it since
+  if (present && options_.password_file.empty()) co_return;  // root may have changed it since
   co_await kernel_.accounts->set_password("root", password);
 }
 
@@ -152,8 +162,8 @@ void Daemon::make_engines() {
 void Daemon::make_services() {
   auto& inventory = kernel_.inventory;
   inventory.emplace<ServiceInstance>(*host_);
-  kernel::add_property_services(kernel_, {names::property_collector.value, names::view_manager.value,
-                                          names::search_index.value});
+  kernel::add_property_services(kernel_, {names::property_collector.value,
+                                          names::view_manager.value, names::search_index.value});
   const auto authorization = inventory.emplace<kernel::AuthorizationManager>(
       kernel_, names::authorization_manager, "root");
   session_manager_ = inventory.emplace<kernel::SessionManager>(kernel_, names::session_manager);
@@ -188,8 +198,8 @@ Async<void> Daemon::start() {
   kernel_.accounts = std::make_shared<kernel::Accounts>(kernel_.database, kernel_.workers);
   kernel_.events = std::make_shared<kernel::EventLog>(kernel_.inventory, kernel_.database);
   co_await set_root_password();
-  host_ = std::make_unique<Host>(kernel_, identify(*kernel_.database, options_.state,
-                                                   options_.simulated));
+  host_ = std::make_unique<Host>(kernel_,
+                                 identify(*kernel_.database, options_.state, options_.simulated));
   host_->facts = co_await offload(kernel_.workers, [] { return hypervisor::probe_host(); });
   make_engines();
   host_->capabilities = co_await host_->hypervisor->capabilities();
@@ -220,10 +230,13 @@ void Daemon::serve() {
   serve_metrics(*host_, *server_);
   const auto port = server_->listen(options_.address, options_.port);
   statistics_->start();
-  const std::string password_file = fs::absolute(password_file_).string();
-  write_file_atomically(options_.state / "endpoint",
+  const std::string password_file = fs::absolute(password_file_).lexically_normal().string();
+  write_file_atomically(options_.state / kEndpoint,
                         fmt::format("{}\n{}\n{}\n", options_.address, port, password_file));
-  std::cout << fmt::format("ready https://{}:{}/ user root password-file {}", options_.address, port, password_file)
+  const bool ipv6 = options_.address.find(':') != std::string::npos;
+  const std::string address = ipv6 ? "[" + options_.address + "]" : options_.address;
+  std::cout << fmt::format("ready https://{}:{}/ user root password-file {}", address, port,
+                           password_file)
             << std::endl;
 }
 
@@ -244,45 +257,81 @@ Async<void> Daemon::shut_down(std::shared_ptr<VirtualMachine> vm) {
   while (vm->powered_on()) co_await vm->wait_for_end(kShutdownPatience);
 }
 
+Async<void> Daemon::shut_down_guests() {
+  std::size_t left = host_->virtual_machines.size();
+  std::exception_ptr failure;
+  Signal all_down(io_.get_executor());
+  for (const auto& [ref, vm] : host_->virtual_machines) {
+    asio::co_spawn(io_, shut_down(vm), [&](std::exception_ptr thrown) {
+      if (thrown) failure = thrown;
+      if (--left == 0) all_down.notify();
+    });
+  }
+  if (left > 0) co_await all_down.wait();
+  if (failure) std::rethrow_exception(failure);
+}
+
 Async<void> Daemon::end_everything() {
-  for (const auto& [ref, vm] : std::map(host_->virtual_machines)) co_await shut_down(vm);
+  co_await shut_down_guests();
   co_await host_->switching->stop();
+  if (!options_.simulated) fs::remove_all(host_->identity.run);
 }
 
 Async<void> Daemon::wait_for_signal() {
-  asio::signal_set signals(io_, SIGINT, SIGTERM, SIGUSR1);
-  const int signal = co_await signals.async_wait(asio::use_awaitable);
-  logger("host")->info("signal {}: {}", signal, signal == SIGUSR1
-                           ? "guests are shut down and everything stops"
-                           : "the daemon ends, guests run on");
+  const int signal = co_await signals_.async_wait(asio::use_awaitable);
+  const bool everything = signal == SIGUSR1;
+  logger("host")->info(
+      "signal {}: {}", signal,
+      everything ? "guests are shut down and everything stops" : "the daemon ends, guests run on");
   co_await run_on(network_.get_executor(), server_->stop(kServerGrace));
-  if (signal == SIGUSR1) co_await end_everything();
   for (const auto& [ref, vm] : host_->virtual_machines) vm->withdraw_question();
   co_await kernel_.tasks.drain();
+  if (everything)
+    co_await end_everything();
+  else
+    co_await host_->switching->release();
   kernel_.database->flush();
+  fs::remove(options_.state / kEndpoint);
+}
+
+Async<void> Daemon::live() {
+  std::exception_ptr failure;
+  try {
+    co_await start();
+    if (options_.down) {
+      co_await end_everything();
+    } else {
+      serve();
+      co_await wait_for_signal();
+    }
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  if (host_ && host_->switching) co_await host_->switching->release();
+  std::rethrow_exception(failure);
+}
+
+// Every connection is an open file, and so is every guest's socket; what is usual is 1024.
+void allow_many_files() {
+  constexpr rlim_t wanted = 1 << 16;
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = std::max(files.rlim_cur, std::min(files.rlim_max, wanted));
+  ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
 int Daemon::run() {
   std::signal(SIGPIPE, SIG_IGN);
+  allow_many_files();
   auto work = asio::make_work_guard(network_);
   std::vector<std::jthread> threads;
   for (int i = 0; i < 2; ++i) threads.emplace_back([this] { network_.run(); });
   std::exception_ptr failure;
-  asio::co_spawn(
-      io_,
-      [](Daemon* self) -> Async<void> {
-        co_await self->start();
-        if (self->options_.down) {
-          co_await self->end_everything();
-        } else {
-          self->serve();
-          co_await self->wait_for_signal();
-        }
-      }(this),
-      [&](std::exception_ptr thrown) {
-        failure = thrown;
-        io_.stop();
-      });
+  asio::co_spawn(io_, live(), [&](std::exception_ptr thrown) {
+    failure = thrown;
+    io_.stop();
+  });
   io_.run();
   work.reset();
   network_.stop();
@@ -290,6 +339,7 @@ int Daemon::run() {
   kernel_.readers.join();
   kernel_.workers.join();
   if (failure) std::rethrow_exception(failure);
+  if (::ftruncate(lock_.get(), 0) != 0) throw system_error("virga-host.pid", "cannot write to");
   return 0;
 }
 

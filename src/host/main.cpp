@@ -1,5 +1,6 @@
 // virga-host: a machine that runs virtual machines, for the clients of the vSphere API.
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <iostream>
 
 #include "base/error.h"
@@ -16,11 +17,12 @@ void parse_listen(const std::string& text, virga::host::DaemonOptions& options) 
                        text);
   std::string address = text.substr(0, colon);
   if (address.size() > 1 && address.front() == '[') address = address.substr(1, address.size() - 2);
-  const int port = std::atoi(text.c_str() + colon + 1);
-  if (port < 0 || port > 65535)
-    throw virga::error(virga::ErrorKind::invalid_argument, text, "{} has no valid port", text);
+  const char* const end = text.data() + text.size();
+  const auto [rest, wrong] = std::from_chars(text.data() + colon + 1, end, options.port);
+  if (wrong != std::errc() || rest != end)
+    throw virga::error(virga::ErrorKind::invalid_argument, text, "--listen {}: {} is no port", text,
+                       text.substr(colon + 1));
   options.address = address;
-  options.port = static_cast<std::uint16_t>(port);
 }
 
 }  // namespace

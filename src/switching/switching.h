@@ -125,11 +125,15 @@ class Switching {
   virtual ~Switching() = default;
 
   // Brings the persisted configuration about: adopts what an earlier daemon left running, starts
-  // what is missing, forgets ports whose guests are gone. To be called once, first.
+  // what is missing, forgets ports whose guests are gone. To be called once, first. When it fails
+  // nothing runs that did not run before.
   virtual Async<void> start() = 0;
   // Ends the switches' daemons, and with them the guests' network; devices, addresses and firewall
   // rules go too. The configuration stays for the next start(), which takes a new object.
   virtual Async<void> stop() = 0;
+  // Leaves the switches to the guests: all runs on for the next start() while one is plugged in,
+  // else as stop().
+  virtual Async<void> release() = 0;
 
   virtual std::vector<VirtualSwitch> switches() const = 0;
   virtual std::vector<PortGroup> port_groups() const = 0;

@@ -59,7 +59,7 @@ void check_interfaces(const Replica& replica, const std::set<std::string>& names
     const std::string name = text(row, "name");
     if (!names.contains(name) || integer(row, "ofport", -1) > 0) continue;
     std::string reason = text(row, "error");
-    if (reason.empty()) reason = "ovs-vswitchd.log tells why";    // its whole bridge failed
+    if (reason.empty()) reason = "ovs-vswitchd.log tells why";  // its whole bridge failed
     throw error(ErrorKind::io, name, "Open vSwitch cannot use {}: {}", name, reason);
   }
 }
@@ -107,6 +107,7 @@ class OvsSwitching : public Switching, public std::enable_shared_from_this<OvsSw
 
   Async<void> start() override;
   Async<void> stop() override;
+  Async<void> release() override;
 
   std::vector<VirtualSwitch> switches() const override { return books_.switches(); }
   std::vector<PortGroup> port_groups() const override { return books_.port_groups(); }
@@ -138,7 +139,9 @@ class OvsSwitching : public Switching, public std::enable_shared_from_this<OvsSw
   std::vector<Subnet> foreign_routes() const;
 
   // The daemons.
-  Async<void> run_database();
+  Async<void> bring_up();
+  Async<void> end_services();
+  Async<bool> run_database();
   Async<bool> run_switch();
   Async<void> connect();
   void recover_ports();
@@ -162,6 +165,7 @@ class OvsSwitching : public Switching, public std::enable_shared_from_this<OvsSw
   std::function<void(const ServiceChange&)> listener_;
 
   AsyncMutex changing_;  // one change at a time
+  bool fresh_ = false;   // this object started the database
   bool started_ = false;
   bool stopping_ = false;
   std::string datapath_type_;
@@ -174,15 +178,28 @@ class OvsSwitching : public Switching, public std::enable_shared_from_this<OvsSw
 Async<void> OvsSwitching::start() {
   const auto self = shared_from_this();
   const auto guard = co_await changing_.lock();
+  std::exception_ptr failure;
+  try {
+    co_await bring_up();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  stopping_ = true;
+  if (fresh_) co_await end_services();
+  std::rethrow_exception(failure);
+}
+
+Async<void> OvsSwitching::bring_up() {
   for (const auto& folder : {files_.state, files_.run}) fs::create_directories(folder);
   if (fs::exists(files_.configuration())) {
     saved_ = read_file(files_.configuration());
     books_ = Books::from_configuration(saved_, files_.configuration());
   }
   datapath_type_ = co_await offload(pool_, choose_datapath_type);
-  co_await run_database();
+  fresh_ = co_await run_database();
   co_await connect();
-  const bool fresh = co_await run_switch();
+  const bool new_switch = co_await run_switch();
   recover_ports();
   for (const auto& s : books_.switches()) {
     for (const auto& uplink : s.uplinks) {
@@ -193,7 +210,7 @@ Async<void> OvsSwitching::start() {
   started_ = true;
   nat_.adopt();
   try {
-    co_await nat_.apply(nat_networks(books_, instance_), fresh);
+    co_await nat_.apply(nat_networks(books_, instance_), new_switch);
   } catch (const std::exception& e) {
     // The guests' own network works; the next change tries again.
     report("NAT", false, fmt::format("NAT does not work: {}", e.what()));
@@ -204,6 +221,17 @@ Async<void> OvsSwitching::stop() {
   const auto self = shared_from_this();
   stopping_ = true;
   const auto guard = co_await changing_.lock();
+  co_await end_services();
+}
+
+Async<void> OvsSwitching::release() {
+  const auto ports = books_.ports();
+  const bool plugged = std::any_of(ports.begin(), ports.end(),
+                                   [](const auto& entry) { return device_exists(entry.first); });
+  if (started_ && !plugged) co_await stop();
+}
+
+Async<void> OvsSwitching::end_services() {
   try {
     co_await nat_.stop();
   } catch (const std::exception& e) {
@@ -224,16 +252,18 @@ Async<void> OvsSwitching::stop() {
   co_await database_->stop();
 }
 
-Async<void> OvsSwitching::run_database() {
-  if (!database_->adopt()) {
+// True when it was started, false when it ran already.
+Async<bool> OvsSwitching::run_database() {
+  const bool adopted = database_->adopt();
+  if (!adopted) {
     const auto prepare = [files = files_] { prepare_database(files); };
     co_await offload(pool_, prepare);
     co_await database_->start();
   }
   watch(database_, &OvsSwitching::revive_database);
+  co_return !adopted;
 }
 
-// True when it was started, false when it ran already.
 Async<bool> OvsSwitching::run_switch() {
   const bool adopted = switch_->adopt();
   if (!adopted) co_await switch_->start();

@@ -10,6 +10,7 @@ class SimSwitching : public Switching {
  public:
   Async<void> start() override { co_return; }
   Async<void> stop() override { co_return; }
+  Async<void> release() override { co_return; }
 
   std::vector<VirtualSwitch> switches() const override { return books_.switches(); }
   std::vector<PortGroup> port_groups() const override { return books_.port_groups(); }

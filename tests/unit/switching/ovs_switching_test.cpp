@@ -19,6 +19,12 @@ using testing::Not;
 
 constexpr auto vm_network = "VM Network";
 
+// A process that ended and that nobody has waited for yet has no command line.
+bool runs(int pid) {
+  return fs::exists(fmt::format("/proc/{}", pid)) &&
+         !read_file(fmt::format("/proc/{}/cmdline", pid)).empty();
+}
+
 class OvsSwitchingTest : public testing::Test {
  protected:
   OvsSwitchingTest() { open(); }
@@ -404,11 +410,7 @@ TEST_F(OvsSwitchingTest, StopEndsEveryProcessAndTakesTheNetworkBack) {
                                   "dhcp-" + gateway_ + ".pid"})
     pids.push_back(machine_.pid_of(file));
   loop_.run(switching_->stop());
-  for (const int pid : pids) {
-    // A process that ended and that nobody has waited for yet has no command line.
-    EXPECT_TRUE(!fs::exists(fmt::format("/proc/{}", pid)) ||
-                read_file(fmt::format("/proc/{}/cmdline", pid)).empty());
-  }
+  for (const int pid : pids) EXPECT_FALSE(runs(pid));
   EXPECT_THAT(run_checked({"nft", "list", "tables"}), IsEmpty());
   EXPECT_THAT(run_checked({"ip", "-brief", "link"}), Not(HasSubstr("vg")));
   EXPECT_EQ(refusal(switching_->add_switch({.name = "vSwitch1"})).kind(), ErrorKind::invalid_state);
@@ -416,6 +418,48 @@ TEST_F(OvsSwitchingTest, StopEndsEveryProcessAndTakesTheNetworkBack) {
   open();
   EXPECT_EQ(switching_->port_groups().size(), 1u);
   EXPECT_TRUE(make_guest(11)->reaches("10.77.0.1"));
+}
+
+TEST_F(OvsSwitchingTest, ReleasedSwitchesLiveAsLongAsAGuestIsPluggedIn) {
+  make_network();
+  auto guest = make_guest(11);
+  const int pid = machine_.pid_of("ovs-vswitchd.pid");
+  loop_.run(switching_->release());
+  EXPECT_TRUE(guest->reaches("10.77.0.1"));
+
+  forget();
+  open();
+  EXPECT_EQ(machine_.pid_of("ovs-vswitchd.pid"), pid);
+  guest.reset();
+  loop_.run(switching_->release());
+  EXPECT_FALSE(runs(pid));
+  EXPECT_THAT(run_checked({"ip", "-brief", "link"}), Not(HasSubstr("vg")));
+}
+
+TEST_F(OvsSwitchingTest, AFailedStartLeavesNothingRunningThatDidNotRunBefore) {
+  make_network();
+  const int pid = machine_.pid_of("ovs-vswitchd.pid");
+  const fs::path control = machine_.run_dir() / "ovs-vswitchd.ctl";
+  const auto fails_to_start = [&] {
+    Loop loop;
+    const auto other = make_ovs_switching(loop.executor(), loop.pool(),
+                                          {"test-host", machine_.state_dir(), machine_.run_dir()});
+    EXPECT_THROW(loop.run(other->start()), Error);
+  };
+  const std::string configuration = machine_.state_dir() / "switching.json";
+  const std::string sound = read_file(configuration);
+  forget();
+  write_file_atomically(configuration, "{");
+  fails_to_start();
+  EXPECT_TRUE(runs(pid));
+
+  write_file_atomically(configuration, sound);
+  open();
+  loop_.run(switching_->stop());
+  fs::remove(control);
+  fs::create_directories(control / "occupied");  // ovs-vswitchd cannot start
+  fails_to_start();
+  EXPECT_FALSE(fs::exists(machine_.run_dir() / "ovsdb-server.pid"));
 }
 
 TEST(OvsSwitchingPaths, MayBeLongerThanASocketAddress) {

@@ -24,7 +24,8 @@ bool has_flag(const CpuFacts& cpu, const char* flag) {
 }
 
 std::string model(const CpuFacts& cpu) {
-  return cpu.packages.empty() ? "unknown processor" : cpu.packages.front().model;
+  const bool told = !cpu.packages.empty() && !cpu.packages.front().model.empty();
+  return told ? cpu.packages.front().model : "unknown processor";
 }
 
 Verdict grade(bool enough, bool least) {
@@ -69,6 +70,14 @@ Requirement check_virtualization(const CheckInput& input) {
           .found = kind,
           .why = fmt::format("guests are emulated, many times slower than on KVM: {}",
                              *input.no_kvm_reason)};
+}
+
+Requirement check_hypervisor(const CheckInput& input) {
+  const bool runs = !input.hypervisor.empty();
+  return {.name = "hypervisor",
+          .verdict = grade(runs, false),
+          .found = runs ? input.hypervisor : "none",
+          .why = "no guest can be started: " + input.no_hypervisor_reason};
 }
 
 Requirement check_memory(std::uint64_t bytes) {
@@ -127,9 +136,9 @@ Requirement check_disk_space(const Volume& volume) {
 std::vector<Requirement> check(const CheckInput& input) {
   const HostFacts& facts = input.facts;
   return {
-      check_architecture(facts.cpu), check_cores(facts.cpu),           check_no_execute(facts.cpu),
-      check_virtualization(input),   check_memory(facts.memory_bytes), check_network(facts.nics),
-      check_storage(facts),          check_disk_space(input.datastore)};
+      check_architecture(facts.cpu), check_cores(facts.cpu),  check_no_execute(facts.cpu),
+      check_virtualization(input),   check_hypervisor(input), check_memory(facts.memory_bytes),
+      check_network(facts.nics),     check_storage(facts),    check_disk_space(input.datastore)};
 }
 
 }  // namespace virga::hypervisor

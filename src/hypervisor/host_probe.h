@@ -111,11 +111,13 @@ struct Requirement {
 
 struct CheckInput {
   HostFacts facts;
+  std::string hypervisor;                    // "qemu 7.2.22"; empty: it cannot be run
+  std::string no_hypervisor_reason;          // then
   std::optional<std::string> no_kvm_reason;  // Capabilities::accelerator_reason; none: KVM works
   Volume datastore;
 };
-// Pure. One entry for each: 64-bit processor, cores, no-execute, virtualization, memory, network
-// adapter, storage adapter, disk space.
+// Pure. One entry for each: 64-bit processor, cores, no-execute, virtualization, hypervisor, memory,
+// network adapter, storage adapter, disk space.
 std::vector<Requirement> check(const CheckInput& input);
 
 }  // namespace virga::hypervisor

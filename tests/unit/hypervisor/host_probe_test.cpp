@@ -124,6 +124,7 @@ TEST(ProbeHost, FindsThisMachine) {
 
 CheckInput good_machine() {
   CheckInput input;
+  input.hypervisor = "qemu 7.2.22";
   input.facts.cpu = {
       .packages = {{.model = "Test CPU"}}, .cores = 4, .threads = 8, .flags = {"lm", "nx", "vmx"}};
   input.facts.memory_bytes = 16ull << 30;
@@ -172,6 +173,15 @@ TEST(Check, FindsWhatIsMissing) {
   for (const char* name : {"64-bit x86 processor", "no-execute bit", "network adapter",
                            "storage adapter", "disk space"})
     EXPECT_EQ(named(input, name).verdict, Verdict::missing) << name;
+}
+
+TEST(Check, SaysWhyNoGuestCanBeStarted) {
+  CheckInput input = good_machine();
+  input.hypervisor.clear();
+  input.no_hypervisor_reason = "cannot run qemu-system-x86_64";
+  const Requirement hypervisor = named(input, "hypervisor");
+  EXPECT_EQ(hypervisor.verdict, Verdict::missing);
+  EXPECT_THAT(hypervisor.why, HasSubstr("cannot run qemu-system-x86_64"));
 }
 
 TEST(Check, AnAdapterWithoutLinkIsHalfTheWay) {

@@ -10,10 +10,21 @@ namespace virga::cli {
 
 using model::MoRef;
 
+namespace {
+
+// Who serves at all addresses is reached at the machine's own.
+std::string reachable(const std::string& address) {
+  if (address == "0.0.0.0") return "127.0.0.1";
+  if (address == "::") return "::1";
+  return address;
+}
+
+}  // namespace
+
 Endpoint read_endpoint(const fs::path& state) {
   if (!fs::exists(state / "endpoint"))
-    throw error(ErrorKind::not_found, state.string(), "no host serves {}: start one with `virga up`",
-                state.string());
+    throw error(ErrorKind::not_found, state.string(),
+                "no host serves {}: start one with `virga up`", state.string());
   std::istringstream text(read_file(state / "endpoint"));
   Endpoint endpoint;
   std::string port, password_file;
@@ -28,21 +39,36 @@ Endpoint read_endpoint(const fs::path& state) {
 Async<std::unique_ptr<Connection>> Connection::open(fs::path state) {
   const Endpoint endpoint = read_endpoint(state);
   wire::ClientOptions options;
-  options.host = endpoint.address == "0.0.0.0" ? "127.0.0.1" : endpoint.address;
+  options.host = reachable(endpoint.address);
   options.port = endpoint.port;
   options.authorities = read_file(state / "ca.pem");
   auto executor = co_await asio::this_coro::executor;
   std::unique_ptr<Connection> connection(new Connection(executor, options));
-  vim::client::ServiceInstance service(connection->channel_,
-                                             {"ServiceInstance", "ServiceInstance"});
-  connection->content_ = co_await service.RetrieveServiceContent();
+  const MoRef root{"ServiceInstance", "ServiceInstance"};
+  vim::client::ServiceInstance service(connection->channel_, root);
+  try {
+    connection->content_ = co_await service.RetrieveServiceContent();
+  } catch (const Error& failure) {
+    throw error(failure.kind(), state.string(), "the host of {} does not answer: {}",
+                state.string(), failure.what());
+  }
   vim::LoginRequestType login;
   login.userName = "root";
   login.password = read_file(endpoint.password_file, 4096);
-  while (login.password.ends_with('\n') || login.password.ends_with('\r')) login.password.pop_back();
+  while (login.password.ends_with('\n') || login.password.ends_with('\r'))
+    login.password.pop_back();
   vim::client::SessionManager sessions(connection->channel_, *connection->content_->sessionManager);
   co_await sessions.Login(std::move(login));
   co_return connection;
+}
+
+Async<void> Connection::close() {
+  vim::client::SessionManager sessions(channel_, *content_->sessionManager);
+  try {
+    co_await sessions.Logout();
+  } catch (const std::exception&) {
+    // Who cannot be told ends the session by itself.
+  }
 }
 
 Async<model::List<vim::ObjectContent>> Connection::retrieve(MoRef container, std::string type,
@@ -119,6 +145,21 @@ Async<model::Any> Connection::wait(MoRef task) {
   if (ended->state == vim::TaskInfoState::error && ended->error)
     throw model::Fault(ended->error->fault.data(), ended->error->localizedMessage.value_or(""));
   co_return ended->result;
+}
+
+Async<int> in_session(fs::path state, Command command) {
+  const auto connection = co_await Connection::open(std::move(state));
+  int code = 1;
+  std::exception_ptr failure;
+  try {
+    code = co_await command(*connection);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  co_await connection->close();
+  if (failure) std::rethrow_exception(failure);
+  co_return code;
 }
 
 }  // namespace virga::cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,8 @@ class Connection {
  public:
   // Trusts the folder's own certificate authority, and logs in as root.
   static Async<std::unique_ptr<Connection>> open(std::filesystem::path state);
+  // Logs out.
+  Async<void> close();
 
   kernel::SoapChannel& channel() { return channel_; }
   const vim::ServiceContent& content() const { return *content_; }
@@ -43,6 +46,10 @@ class Connection {
   kernel::SoapChannel channel_;
   model::Ptr<vim::ServiceContent> content_;
 };
+
+using Command = std::function<Async<int>(Connection&)>;
+// Runs the command in a session of its own, which ends with it, also when it fails or is cancelled.
+Async<int> in_session(std::filesystem::path state, Command command);
 
 // The value of a property in what retrieve() answered; nullptr when it is unset.
 template <class T>

@@ -5,26 +5,31 @@
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <cstring>
 #include <iostream>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/connection.h"
 
 namespace virga::cli {
 namespace {
 
 constexpr const char* kReady = "ready ";
 
-fs::path host_program() { return fs::read_symlink("/proc/self/exe").parent_path() / "virga-host"; }
+fs::path host_program() {
+  return fs::read_symlink("/proc/self/exe").parent_path() / "virga-host";
+}
 
-struct Child {
-  pid_t pid = -1;
-  Fd output;
-};
+// What asks `virga up` to end goes to the host, which leaves the guests running; its end is ours.
+volatile sig_atomic_t running_host = 0;
+volatile sig_atomic_t asked_to_end = 0;
+
+void pass_on(int number) {
+  asked_to_end = 1;
+  ::kill(running_host, number);
+}
 
 [[noreturn]] void execute(const std::vector<std::string>& arguments) {
   std::vector<char*> argv;
@@ -35,19 +40,24 @@ struct Child {
   ::_exit(127);
 }
 
-Child start(const std::vector<std::string>& arguments) {
-  int ends[2];
-  if (::pipe(ends) != 0) throw system_error("pipe", "cannot make");
+// Starts virga-host, its standard output on `output` if that is a descriptor.
+pid_t start_host(std::vector<std::string> arguments, int output = -1) {
+  arguments.insert(arguments.begin(), host_program().string());
+  sigset_t ends, before;
+  sigemptyset(&ends);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ends, number);
+  ::sigprocmask(SIG_BLOCK, &ends, &before);  // until there is somebody to pass them on to
   const pid_t pid = ::fork();
   if (pid < 0) throw system_error("virga-host", "cannot start");
   if (pid == 0) {
-    ::dup2(ends[1], 1);
-    ::close(ends[0]);
-    ::close(ends[1]);
+    if (output >= 0) ::dup2(output, STDOUT_FILENO);
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
     execute(arguments);
   }
-  ::close(ends[1]);
-  return {pid, Fd(ends[0])};
+  running_host = pid;
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::signal(number, pass_on);
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+  return pid;
 }
 
 int exit_code_of(pid_t pid) {
@@ -57,13 +67,14 @@ int exit_code_of(pid_t pid) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-// Runs virga-host to its end, its output ours.
-int run_host(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), host_program().string());
-  const pid_t pid = ::fork();
-  if (pid < 0) throw system_error("virga-host", "cannot start");
-  if (pid == 0) execute(arguments);
-  return exit_code_of(pid);
+struct Pipe {
+  Fd out, in;
+};
+
+Pipe make_pipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw system_error("pipe", "cannot make");
+  return {Fd(ends[0]), Fd(ends[1])};
 }
 
 // The host's ready line; "" when it ended before.
@@ -81,62 +92,74 @@ std::string read_ready_line(int fd) {
   return {};
 }
 
+// How the user would call `virga` for this host.
+std::string command_for(const UpOptions& options) {
+  const fs::path near = fs::proximate(options.program);
+  const bool below = options.program.find('/') != std::string::npos && *near.begin() != "..";
+  std::string command = below ? near.string() : options.program;
+  if (options.state != UpOptions().state) command += " --state " + options.state.string();
+  return command;
+}
+
 void run_welcome(const UpOptions& options) {
   asio::io_context io;
   std::exception_ptr failure;
-  asio::co_spawn(io, make_welcome(options.state, options.welcome_image),
-                 [&](std::exception_ptr thrown) { failure = thrown; });
+  const Command make = [&](Connection& connection) {
+    return make_welcome(connection, options.welcome_image);
+  };
+  asio::co_spawn(io, in_session(options.state, make),
+                 [&](std::exception_ptr thrown, int) { failure = thrown; });
   io.run();
   if (failure) std::rethrow_exception(failure);
-  std::cout << "see its console:  virga vm console welcome" << std::endl;
-}
-
-volatile sig_atomic_t child_to_signal = 0;
-void pass_on(int signal) {
-  if (child_to_signal) ::kill(child_to_signal, signal);
+  std::cout << "see its console:  " << command_for(options) << " vm console welcome" << std::endl;
 }
 
 }  // namespace
 
 int up(const UpOptions& options) {
-  std::vector<std::string> arguments = {host_program().string(), "--state", options.state.string()};
+  std::vector<std::string> arguments = {"--state", options.state.string()};
   if (!options.listen.empty()) arguments.insert(arguments.end(), {"--listen", options.listen});
   if (!options.password_file.empty())
     arguments.insert(arguments.end(), {"--password-file", options.password_file.string()});
   std::cerr << "virga: starting the host\n";
-  const Child child = start(arguments);
-  child_to_signal = child.pid;
-  ::signal(SIGTERM, pass_on);
-  ::signal(SIGINT, pass_on);    // the host leaves the guests running and ends; so do we
-  const std::string ready = read_ready_line(child.output.get());
-  if (ready.empty()) return exit_code_of(child.pid);
+  Pipe pipe = make_pipe();
+  const pid_t host = start_host(arguments, pipe.in.get());
+  pipe.in = Fd();
+  const std::string ready = read_ready_line(pipe.out.get());
+  if (ready.empty()) return exit_code_of(host);
   std::cout << ready << std::endl;
   if (!options.welcome_image.empty()) {
     try {
       run_welcome(options);
     } catch (const std::exception& failure) {
-      std::cerr << "virga: the virtual machine welcome: " << failure.what() << "\n";
+      if (!asked_to_end)
+        std::cerr << "virga: the virtual machine welcome: " << failure.what() << "\n";
     }
   }
-  return exit_code_of(child.pid);
+  return exit_code_of(host);
 }
 
 int check_host(const fs::path& state) {
-  return run_host({"--state", state.string(), "--check"});
+  return exit_code_of(start_host({"--state", state.string(), "--check", "--log", "warn"}));
 }
 
 int down(const fs::path& state) {
   const fs::path pid_file = state / "virga-host.pid";
-  const pid_t pid = fs::exists(pid_file) ? std::atoi(read_file(pid_file).c_str()) : 0;
-  const fs::path program = pid > 0 ? fs::path("/proc") / std::to_string(pid) / "comm" : fs::path();
-  const bool serving = pid > 0 && fs::exists(program) && read_file(program) == "virga-host\n";
-  if (!serving)
-    return run_host({"--state", state.string(), "--down"});
-  std::cerr << "virga: shutting the guests and the host down\n";
-  if (::kill(pid, SIGUSR1) != 0) throw system_error("virga-host", "cannot signal");
-  // The daemon holds its pid file locked until it has ended.
+  if (!fs::exists(pid_file))
+    throw error(ErrorKind::not_found, state.string(), "there is no host in {}", state.string());
+  // A daemon holds its pid file locked, and leaves it empty when all it was to do is done.
   const Fd lock = open_file(pid_file, O_RDWR);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) {
+    ::flock(lock.get(), LOCK_UN);
+    return exit_code_of(start_host({"--state", state.string(), "--down"}));
+  }
+  std::cerr << "virga: shutting the guests and the host down\n";
+  const pid_t pid = std::atoi(read_file(pid_file).c_str());
+  if (pid <= 0 || ::kill(pid, SIGUSR1) != 0) throw system_error("virga-host", "cannot signal");
   if (::flock(lock.get(), LOCK_EX) != 0) throw system_error(pid_file.string(), "cannot wait for");
+  if (fs::file_size(pid_file) > 0)
+    throw error(ErrorKind::io, state.string(), "the host of {} ended before all was shut down",
+                state.string());
   return 0;
 }
 

@@ -15,6 +15,8 @@ using model::MoRef;
 
 constexpr const char* kName = "welcome";
 constexpr const char* kDatastore = "datastore1";
+// What its notes say until its disk is complete.
+constexpr const char* kUnfinished = "Virga is still writing the disk.";
 
 class FileSource final : public wire::ByteSource {
  public:
@@ -40,6 +42,7 @@ void add(vim::VirtualMachineConfigSpec& spec, Device device, bool create_file = 
 vim::VirtualMachineConfigSpec describe(std::uint64_t disk_bytes) {
   vim::VirtualMachineConfigSpec spec;
   spec.name = kName;
+  spec.annotation = kUnfinished;
   spec.guestId = "debian11_64Guest";
   spec.numCPUs = 1;
   spec.memoryMB = 192;
@@ -87,7 +90,8 @@ vim::VirtualMachineConfigSpec describe(std::uint64_t disk_bytes) {
 Async<void> upload(Connection& connection, fs::path image) {
   wire::ClientRequest request;
   request.method = "PUT";
-  request.target = fmt::format("/folder/{0}/{0}-flat.vmdk?dcPath=ha-datacenter&dsName={1}", kName, kDatastore);
+  request.target =
+      fmt::format("/folder/{0}/{0}-flat.vmdk?dcPath=ha-datacenter&dsName={1}", kName, kDatastore);
   request.headers = connection.channel().headers();
   request.headers.add("Content-Type", "application/octet-stream");
   request.stream_length = fs::file_size(image);
@@ -98,34 +102,78 @@ Async<void> upload(Connection& connection, fs::path image) {
                 response.status, response.body);
 }
 
-}  // namespace
-
-Async<void> make_welcome(fs::path state, fs::path image) {
-  const auto connection = co_await Connection::open(state);
+Async<MoRef> create(Connection& connection, std::uint64_t disk_bytes) {
   const std::vector<std::string> names = {"name"}, vm_folders = {"vmFolder"};
-  const MoRef root = connection->content().rootFolder;
-  const auto machines = co_await connection->retrieve(root, "VirtualMachine", names);
-  for (const auto& machine : machines) {
-    const auto* name = property<std::string>(*machine, "name");
-    if (name && *name == kName) co_return;
-  }
-  std::cerr << "virga: creating the virtual machine " << kName << "\n";
-  const auto folders = co_await connection->retrieve(root, "Datacenter", vm_folders);
-  const auto pools = co_await connection->retrieve(root, "ResourcePool", names);
+  const MoRef root = connection.content().rootFolder;
+  const auto folders = co_await connection.retrieve(root, "Datacenter", vm_folders);
+  const auto pools = co_await connection.retrieve(root, "ResourcePool", names);
   if (folders.empty() || pools.empty())
     throw error(ErrorKind::not_found, "inventory", "the host has no datacenter or resource pool");
-  vim::CreateVMRequestType create;
-  create.config = describe(fs::file_size(image));
-  create.pool = pools.front()->obj;
-  vim::client::Folder folder(connection->channel(), *property<MoRef>(*folders.front(), "vmFolder"));
-  const MoRef creating = co_await folder.CreateVM_Task(std::move(create));
-  const model::Any created = co_await connection->wait(creating);
-  co_await upload(*connection, image);
+  vim::CreateVMRequestType request;
+  request.config = describe(disk_bytes);
+  request.pool = pools.front()->obj;
+  vim::client::Folder folder(connection.channel(), *property<MoRef>(*folders.front(), "vmFolder"));
+  const MoRef task = co_await folder.CreateVM_Task(std::move(request));
+  const model::Any created = co_await connection.wait(task);
+  co_return *created.get<MoRef>();
+}
+
+Async<void> note_finished(Connection& connection, vim::client::VirtualMachine& machine) {
+  vim::ReconfigVMRequestType request;
+  request.spec.annotation = "";
+  const MoRef task = co_await machine.ReconfigVM_Task(std::move(request));
+  co_await connection.wait(task);
+}
+
+Async<void> power_on(Connection& connection, vim::client::VirtualMachine& machine) {
   std::cerr << "virga: powering " << kName << " on\n";
-  vim::client::VirtualMachine machine(connection->channel(), *created.get<MoRef>());
   vim::PowerOnVMRequestType anywhere;
-  const MoRef starting = co_await machine.PowerOnVM_Task(anywhere);
-  co_await connection->wait(starting);
+  const MoRef task = co_await machine.PowerOnVM_Task(anywhere);
+  co_await connection.wait(task);
+}
+
+struct Welcome {
+  MoRef ref;
+  bool finished = false;
+  bool running = false;
+};
+
+Async<std::optional<Welcome>> find(Connection& connection) {
+  const std::vector<std::string> paths = {"name", "config.annotation", "runtime.powerState"};
+  const auto machines =
+      co_await connection.retrieve(connection.content().rootFolder, "VirtualMachine", paths);
+  for (const auto& machine : machines) {
+    const auto* name = property<std::string>(*machine, "name");
+    if (!name || *name != kName) continue;
+    const auto* annotation = property<std::string>(*machine, "config.annotation");
+    const auto* power = property<vim::VirtualMachinePowerState>(*machine, "runtime.powerState");
+    co_return Welcome{machine->obj, !annotation || *annotation != kUnfinished,
+                      power && *power == vim::VirtualMachinePowerState::poweredOn};
+  }
+  co_return std::nullopt;
+}
+
+}  // namespace
+
+Async<int> make_welcome(Connection& connection, fs::path image) {
+  std::optional<Welcome> welcome = co_await find(connection);
+  if (welcome && !welcome->finished) {  // an earlier start was killed
+    vim::client::VirtualMachine remains(connection.channel(), welcome->ref);
+    const MoRef task = co_await remains.Destroy_Task();
+    co_await connection.wait(task);
+    welcome.reset();
+  }
+  if (!welcome) {
+    std::cerr << "virga: creating the virtual machine " << kName << "\n";
+    const MoRef made = co_await create(connection, fs::file_size(image));
+    co_await upload(connection, image);
+    vim::client::VirtualMachine machine(connection.channel(), made);
+    co_await note_finished(connection, machine);
+    welcome = Welcome{made, true, false};
+  }
+  vim::client::VirtualMachine machine(connection.channel(), welcome->ref);
+  if (!welcome->running) co_await power_on(connection, machine);
+  co_return 0;
 }
 
 }  // namespace virga::cli

@@ -77,6 +77,7 @@ std::string head_of(const ClientRequest& request, const ClientOptions& options) 
   const bool bracket = options.host.find(':') != std::string::npos;  // an IPv6 address
   head += fmt::format("Host: {}{}{}:{}\r\n", bracket ? "[" : "", options.host, bracket ? "]" : "",
                       options.port);
+  head += fmt::format("User-Agent: {}\r\n", options.user_agent);
   for (const auto& [name, value] : request.headers) {
     if (value.find_first_of("\r\n") != value.npos)
       throw error(ErrorKind::invalid_argument, name, "the header {} holds a line break", name);

@@ -28,6 +28,7 @@ struct ClientOptions {
   // For the first byte of an answer; a call that waits for updates asks for more.
   std::chrono::milliseconds response_timeout{600'000};
   std::uint64_t max_body = 1 << 30;  // of answers read into memory
+  std::string user_agent = "virga";
 };
 
 struct ClientRequest {

@@ -192,6 +192,10 @@ Async<void> WebSocketStream::accept(const std::string& target, const Headers& he
   require(failure);
 }
 
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
+
 ErrorKind kind_of_status(unsigned status) {
   if (status == 401 || status == 403) return ErrorKind::access_denied;
   if (status == 404) return ErrorKind::not_found;
@@ -214,7 +218,8 @@ Async<void> WebSocketStream::request(const std::string& host, const std::string&
                                    asio::redirect_error(asio::use_awaitable, failure));
   if (failure == websocket::error::upgrade_declined)
     throw error(kind_of_status(response.result_int()), target,
-                "the server refuses a WebSocket at {}: status {}", target, response.result_int());
+                "the server refuses a WebSocket at {}: status {} {}", target, response.result_int(),
+                first_line(response.body()));
   require(failure);
   subprotocol_ = std::string(response[http::field::sec_websocket_protocol]);
 }

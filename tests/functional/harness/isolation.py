@@ -52,7 +52,7 @@ def neighbour(ours, theirs):
     try:
         yield path
     finally:
-        _end(lambda: _in({inode}))
+        _end(lambda: processes_in(path))
         _neighbours.remove(inode)
         subprocess.run(["ip", "netns", "delete", name], check=True)
 
@@ -60,6 +60,11 @@ def neighbour(ours, theirs):
 def processes():
     """The processes in our namespaces, ourselves left out: all descend from the tests."""
     return _in({os.stat("/proc/self/ns/net").st_ino, *_neighbours})
+
+
+def processes_in(namespace):
+    """The processes in the namespace at that path."""
+    return _in({os.stat(namespace).st_ino})
 
 
 def _in(namespaces):

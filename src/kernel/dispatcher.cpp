@@ -1,6 +1,8 @@
 #include "kernel/dispatcher.h"
 
+#include "kernel/access.h"
 #include "kernel/faults.h"
+#include "kernel/requested_property.h"
 #include "model/clock.h"
 
 namespace virga::kernel {
@@ -73,13 +75,13 @@ Async<Any> Dispatcher::invoke(std::shared_ptr<Call> call, MoRef object,
 }
 
 Async<Any> Dispatcher::read_property(std::shared_ptr<Call> call, MoRef ref, std::string property) {
-  const auto object = find(*call, ref);
-  const DataPtr snapshot = object->snapshot_for(call->session.get());
-  const model::FieldInfo* field = snapshot->type_info().field(property);
-  if (!field || field->since > call->version)
-    throw invalid_property(property, std::string(object->interface().info().name));
-  check(*call, *object, field->privilege.empty() ? "System.View" : field->privilege);
-  co_return field->any(snapshot);
+  Access access(kernel_, Reader::of(*call));
+  const auto object = access.find(ref);
+  if (!object) throw managed_object_not_found(ref);
+  const RequestedProperty requested(object->interface().info(), property, call->version);
+  if (!access.allows(*object, requested.privilege()))
+    throw access.refusal(*object, requested.privilege());
+  co_return requested.read(object->snapshot_for(call->session.get()));
 }
 
 }  // namespace virga::kernel

@@ -21,6 +21,13 @@ class EventLog;
 struct Kernel {
   explicit Kernel(asio::any_io_executor executor)
       : executor(executor), inventory(executor), sessions(inventory), tasks(inventory) {}
+  // Waits for what the pools have begun: it may refer to everything else here.
+  ~Kernel() {
+    readers.join();
+    workers.join();
+  }
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
 
   asio::any_io_executor executor;          // the kernel executor: one thread at a time
   asio::thread_pool readers{2};            // property reads

@@ -159,14 +159,21 @@ TEST_F(Qemu, SuspendsAndResumes) {
   lab.run(machine->power_off());
 }
 
+Async<void> until_exited(std::shared_ptr<Machine> machine) {
+  while (machine->state() != MachineState::exited) co_await sleep_for(5ms);
+}
+
 TEST_F(Qemu, LeavesNothingOfAStateWhenItsProcessIsKilled) {
   const auto machine = start(lab.spec());
-  Ear ear(lab, machine);
   const pid_t pid = process_of(lab, "guest");
-  const auto kill_it = [&](int) { ::kill(pid, SIGKILL); };
-  EXPECT_EQ(failure_of([&] { lab.run(machine->save(lab.path("guest.vmss"), kill_it)); }).kind(),
+  machine->on_event([&](const MachineEvent& event) {
+    const auto* changed = std::get_if<StateChanged>(&event);
+    if (changed && changed->to == MachineState::saving) ::kill(pid, SIGKILL);
+  });
+  EXPECT_EQ(failure_of([&] { lab.run(machine->save(lab.path("guest.vmss"), {})); }).kind(),
             ErrorKind::gone);
-  EXPECT_EQ(ear.next<Exited>().exit.cause, Exit::Cause::killed);
+  lab.run(until_exited(machine));
+  EXPECT_EQ(machine->exit()->cause, Exit::Cause::killed);
   EXPECT_FALSE(fs::exists(lab.path("guest.vmss")));
   EXPECT_FALSE(fs::exists(unfinished_state(lab.path("guest.vmss"))));
   EXPECT_TRUE(lab.is_gone("guest"));

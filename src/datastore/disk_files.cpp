@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "datastore/beneath.h"
-#include "datastore/virtual_disk.h"
 
 namespace virga::datastore {
 namespace {
@@ -37,19 +36,93 @@ ino_t inode_of(const Datastore& datastore, const std::string& path) {
   return status.st_ino;
 }
 
+struct LayoutWord {
+  DiskLayout layout;
+  std::string_view create_type;
+};
+// The first of each is the one we write.
+constexpr LayoutWord layout_words[] = {{DiskLayout::vmfs, "vmfs"},
+                                       {DiskLayout::monolithic_flat, "monolithicFlat"},
+                                       {DiskLayout::split_flat, "twoGbMaxExtentFlat"},
+                                       {DiskLayout::monolithic_sparse, "monolithicSparse"},
+                                       {DiskLayout::split_sparse, "twoGbMaxExtentSparse"},
+                                       {DiskLayout::stream_optimized, "streamOptimized"},
+                                       {DiskLayout::vmfs, "vmfsThin"},
+                                       {DiskLayout::vmfs, "vmfsPreallocated"},
+                                       {DiskLayout::vmfs, "vmfsEagerZeroedThick"}};
+
+OpenExtent::Kind kind_of(const Location& disk, const Extent& extent) {
+  if (extent.is_flat()) return OpenExtent::Kind::flat;
+  if (extent.type == "SPARSE") return OpenExtent::Kind::sparse;
+  if (extent.type == "ZERO") return OpenExtent::Kind::zero;
+  throw unsupported(disk, fmt::format("has {} extents", extent.type));
+}
+
+OpenExtent open_extent(const Location& disk, const Location& file, const Extent& extent,
+                       int flags) {
+  const OpenExtent::Kind kind = kind_of(disk, extent);
+  const std::uint64_t size = extent.sectors * vmx::sector_size;
+  if (kind == OpenExtent::Kind::zero) return {kind, file, Fd(), {0, size}};
+  Fd fd = file.datastore->open(file.path, flags);
+  if (kind == OpenExtent::Kind::sparse) return {kind, file, std::move(fd), {0, size}};
+  const std::uint64_t from = extent.offset.value_or(0) * vmx::sector_size;
+  struct stat status;
+  if (::fstat(fd.get(), &status) != 0) throw system_error(file.display(), "cannot look at");
+  if (static_cast<std::uint64_t>(status.st_size) < from + size)
+    throw error(ErrorKind::damaged, disk.display(), "{} is shorter than {} says", file.display(),
+                disk.display());
+  return {kind, file, std::move(fd), {from, from + size}};
+}
+
+bool is_written_throughout(const OpenExtent& extent) {
+  return is_written_throughout(extent.fd.get(), extent.span, extent.location.display());
+}
+
+bool is_flat(const OpenExtent& extent) {
+  return extent.kind == OpenExtent::Kind::flat;
+}
+
 }  // namespace
 
-std::string flat_name(const Location& disk) {
+std::optional<DiskLayout> layout_of(const VmdkDescriptor& descriptor) {
+  for (const LayoutWord& word : layout_words)
+    if (word.create_type == descriptor.create_type) return word.layout;
+  return std::nullopt;
+}
+
+std::string_view create_type_of(DiskLayout layout) {
+  return std::ranges::find(layout_words, layout, &LayoutWord::layout)->create_type;
+}
+
+bool is_embedded(DiskLayout layout) {
+  return layout == DiskLayout::monolithic_sparse || layout == DiskLayout::stream_optimized;
+}
+
+bool is_embedded(const VmdkDescriptor& descriptor) {
+  const auto layout = layout_of(descriptor);
+  return layout && is_embedded(*layout);
+}
+
+bool is_flat(DiskLayout layout) {
+  return layout == DiskLayout::vmfs || layout == DiskLayout::monolithic_flat ||
+         layout == DiskLayout::split_flat;
+}
+
+std::vector<Location> extent_locations(const Location& disk, DiskLayout layout, std::size_t count) {
   const vmx::DatastorePath path(disk.datastore->name(), disk.path);
   if (path.extension() != ".vmdk")
     throw error(ErrorKind::invalid_argument, disk.display(), "{} does not end in .vmdk",
                 disk.display());
-  return path.stem() + "-flat.vmdk";
-}
-
-bool is_embedded(const VmdkDescriptor& descriptor) {
-  return descriptor.create_type == "monolithicSparse" ||
-         descriptor.create_type == "streamOptimized";
+  if (is_embedded(layout)) return {};
+  const bool is_split = layout == DiskLayout::split_flat || layout == DiskLayout::split_sparse;
+  if (!is_split && count != 1) throw unsupported(disk, "is split into several extents");
+  const char letter = layout == DiskLayout::split_flat ? 'f' : 's';
+  std::vector<Location> locations;
+  for (std::size_t number = 1; number <= count; ++number) {
+    const std::string suffix = is_split ? fmt::format("{}{:03}", letter, number) : "flat";
+    locations.push_back(disk.sibling(fmt::format("{}-{}.vmdk", path.stem(), suffix)));
+  }
+  return locations;
 }
 
 std::vector<Location> extent_files(const Location& disk, const VmdkDescriptor& descriptor) {
@@ -73,26 +146,19 @@ std::vector<OpenExtent> open_extents(const Location& disk, const VmdkDescriptor&
                                      int flags) {
   if (descriptor.parent_cid != VmdkDescriptor::no_parent)
     throw unsupported(disk, "holds only the difference to another disk");
-  for (const Extent& extent : descriptor.extents)
-    if (!extent.is_flat()) throw unsupported(disk, fmt::format("has {} extents", extent.type));
-  const std::vector<Location> files = extent_files(disk, descriptor);
-  if (files.size() != descriptor.extents.size())
-    throw unsupported(disk, "has several extents in one file");
-
+  const bool embedded = is_embedded(descriptor);
+  if (embedded && descriptor.extents.size() != 1)
+    throw error(ErrorKind::damaged, disk.display(), "{} is one file and names several extents",
+                disk.display());
   std::vector<OpenExtent> opened;
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    const Extent& extent = descriptor.extents[i];
-    const std::uint64_t from = extent.offset.value_or(0) * vmx::sector_size;
-    opened.push_back({files[i],
-                      files[i].datastore->open(files[i].path, flags),
-                      {from, from + extent.sectors * vmx::sector_size}});
-    struct stat status;
-    if (::fstat(opened.back().fd.get(), &status) != 0)
-      throw system_error(files[i].display(), "cannot look at");
-    if (static_cast<std::uint64_t>(status.st_size) < opened.back().span.to)
-      throw error(ErrorKind::damaged, disk.display(), "{} is shorter than {} says",
-                  files[i].display(), disk.display());
+  std::size_t with_file = 0;
+  for (const Extent& extent : descriptor.extents) {
+    const Location file = embedded || extent.file.empty() ? disk : disk.sibling(extent.file);
+    opened.push_back(open_extent(disk, file, extent, flags));
+    if (opened.back().kind != OpenExtent::Kind::zero) ++with_file;
   }
+  if (!embedded && extent_files(disk, descriptor).size() != with_file)
+    throw unsupported(disk, "has several extents in one file");
   return opened;
 }
 
@@ -100,22 +166,32 @@ std::vector<OpenExtent> lock_extents(const Location& disk, const VmdkDescriptor&
                                      LockMode mode) {
   std::vector<OpenExtent> extents =
       open_extents(disk, descriptor, mode == LockMode::shared ? O_RDONLY : O_RDWR);
-  for (const OpenExtent& extent : extents) lock_extent(extent.fd.get(), mode, disk.display());
+  for (const OpenExtent& extent : extents)
+    if (extent.fd) lock_extent(extent.fd.get(), mode, disk.display());
   return extents;
 }
 
+std::vector<OpenExtent> lock_flat_extents(const Location& disk, const VmdkDescriptor& descriptor) {
+  for (const Extent& extent : descriptor.extents)
+    if (!extent.is_flat()) throw unsupported(disk, fmt::format("has {} extents", extent.type));
+  return lock_extents(disk, descriptor, LockMode::exclusive);
+}
+
 OpenExtent lock_only_extent(const Location& disk, const VmdkDescriptor& descriptor) {
-  std::vector<OpenExtent> extents = lock_extents(disk, descriptor, LockMode::exclusive);
+  std::vector<OpenExtent> extents = lock_flat_extents(disk, descriptor);
   if (extents.size() != 1 || extents[0].span.from != 0)
     throw unsupported(disk, "is split into several extents");
   return std::move(extents[0]);
 }
 
-bool has_hole(const OpenExtent& extent) {
-  bool found = false;
-  for_each_hole(extent.fd.get(), extent.span, extent.location.display(),
-                [&](ByteSpan) { found = true; });
-  return found;
+Provisioning provisioning_of(const VmdkDescriptor& descriptor,
+                             const std::vector<OpenExtent>& extents) {
+  if (descriptor.thin ||
+      !std::ranges::all_of(extents, [](const OpenExtent& it) { return is_flat(it); }))
+    return Provisioning::thin;
+  const bool is_written =
+      std::ranges::all_of(extents, [](const OpenExtent& it) { return is_written_throughout(it); });
+  return is_written ? Provisioning::eager_zeroed : Provisioning::lazy_zeroed;
 }
 
 std::vector<Fd> lock_files(const Location& disk, const VmdkDescriptor& descriptor) {
@@ -131,7 +207,8 @@ std::vector<Fd> lock_files(const Location& disk, const VmdkDescriptor& descripto
   return locks;
 }
 
-Occupants occupants_of(const Location& disk, IfExists if_exists) {
+Occupants occupants_of(const Location& disk, const std::vector<Location>& extents,
+                       IfExists if_exists) {
   Occupants found;
   struct stat status;
   if (status_of(entry_of(*disk.datastore, disk.path), status)) {
@@ -142,29 +219,39 @@ Occupants occupants_of(const Location& disk, IfExists if_exists) {
     for (Location& file : extent_files(disk, descriptor))
       if (file.datastore->exists(file.path)) found.extents.push_back(std::move(file));
   }
-  const Location extent = disk.sibling(flat_name(disk));
-  if (!contains(found.extents, extent.path) && extent.datastore->exists(extent.path))
-    throw error(ErrorKind::already_exists, extent.display(), "{} exists already", extent.display());
+  for (const Location& extent : extents)
+    if (!contains(found.extents, extent.path) && extent.datastore->exists(extent.path))
+      throw error(ErrorKind::already_exists, extent.display(), "{} exists already",
+                  extent.display());
   return found;
 }
 
-void put_in_place(const Draft& draft, const std::string& extent, const Location& disk,
-                  const Occupants& occupants, IfExists if_exists, std::vector<RecoveryStep> owed) {
+void put_in_place(const Draft& draft, const Placement& placement, const Location& disk,
+                  const Occupants& occupants, IfExists if_exists) {
   using Action = RecoveryStep::Action;
   const Datastore& datastore = *disk.datastore;
-  const Location target = disk.sibling(flat_name(disk));
-  // Undone in this order: the new extent leaves the name before the old one returns to it.
-  Recovery recovery{{{Action::rename, target.path, inode_of(datastore, extent), extent}},
-                    std::move(owed)};
-  for (std::size_t i = 0; i < occupants.extents.size(); ++i) {
+  // Undone in this order: new extents leave the names before old ones return to them, and the pivot
+  // stays until that is so.
+  Recovery recovery{{}, placement.owed};
+  for (const FileMove& move : placement.extents)
+    recovery.with_pivot.push_back(
+        {Action::rename, move.to.path, inode_of(datastore, move.from), move.from});
+  for (std::size_t i = 0; i < occupants.extents.size(); ++i)
     recovery.with_pivot.push_back(
         {Action::rename, draft.path(old_part(i)), 0, occupants.extents[i].path});
-  }
+  if (placement.pivot_from)
+    recovery.with_pivot.push_back({Action::rename, draft.pivot(), 0, placement.pivot_from->path});
   draft.record(recovery);
+
+  if (placement.pivot_from)
+    rename_entry(entry_of(datastore, placement.pivot_from->path), draft.entry("pivot"),
+                 IfExists::fail);
   for (std::size_t i = 0; i < occupants.extents.size(); ++i)
     rename_entry(entry_of(datastore, occupants.extents[i].path), draft.entry(old_part(i)),
                  IfExists::fail);
-  rename_entry(entry_of(datastore, extent, true), entry_of(datastore, target.path), IfExists::fail);
+  for (const FileMove& move : placement.extents)
+    rename_entry(entry_of(datastore, move.from, true), entry_of(datastore, move.to.path),
+                 IfExists::fail);
   rename_entry(draft.entry("pivot"), entry_of(datastore, disk.path), if_exists);
   sync_folder_of(disk);
 }
@@ -184,6 +271,11 @@ void replace_descriptor(const Location& disk, const VmdkDescriptor& descriptor) 
 
 RecoveryStep step_on(const Location& file, RecoveryStep::Action action) {
   return {action, file.path, inode_of(*file.datastore, file.path)};
+}
+
+void size_file(const Fd& fd, std::uint64_t size, const std::string& subject) {
+  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
+    throw system_error(subject, "cannot size");
 }
 
 void sync_file(const Fd& fd, const std::string& subject) {

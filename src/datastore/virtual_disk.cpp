@@ -10,17 +10,18 @@
 #include "base/error.h"
 #include "base/uuid.h"
 #include "datastore/beneath.h"
+#include "datastore/disk_build.h"
+#include "datastore/disk_content.h"
 #include "datastore/disk_files.h"
 #include "datastore/draft.h"
 #include "datastore/transfer.h"
+#include "vmx/sparse_extent.h"
 
 namespace virga::datastore {
 namespace {
 
 using vmx::Extent;
 using vmx::VmdkDescriptor;
-
-constexpr std::string_view flat = "flat";  // the part of a draft that becomes the extent
 
 // --- Descriptors -------------------------------------------------------------------------------
 
@@ -31,23 +32,27 @@ void renew_content_id(VmdkDescriptor& descriptor) {
       static_cast<std::uint32_t>(std::stoul(descriptor.long_content_id.substr(24), nullptr, 16));
 }
 
-void set_layout(VmdkDescriptor& descriptor, const std::string& extent, std::uint64_t capacity) {
-  const std::uint64_t sectors = capacity / vmx::sector_size;
-  descriptor.create_type = "vmfs";
-  descriptor.extents = {{Extent::Access::read_write, sectors, "VMFS", extent, std::nullopt}};
-  descriptor.geometry =
-      vmx::geometry_for(sectors, descriptor.adapter.value_or(vmx::AdapterType::lsi_logic));
-}
-
-VmdkDescriptor new_descriptor(const Location& disk, const DiskSpec& spec) {
+VmdkDescriptor new_descriptor(const DiskSpec& spec) {
   VmdkDescriptor descriptor;
   descriptor.adapter = spec.adapter;
   descriptor.hardware_version = spec.hardware_version;
-  descriptor.thin = spec.provisioning == Provisioning::thin;
   descriptor.uuid = vmx::make_disk_uuid();
   renew_content_id(descriptor);
-  set_layout(descriptor, flat_name(disk), spec.capacity);
   return descriptor;
+}
+
+// What a copy of the disk says of itself.
+VmdkDescriptor descriptor_of_copy(const VmdkDescriptor& source) {
+  VmdkDescriptor copy = source;
+  copy.uuid = vmx::make_disk_uuid();
+  renew_content_id(copy);
+  return copy;
+}
+
+void set_capacity_of_only_extent(VmdkDescriptor& descriptor, std::uint64_t capacity) {
+  descriptor.extents.front().sectors = capacity / vmx::sector_size;
+  descriptor.geometry = vmx::geometry_for(descriptor.capacity_sectors(),
+                                          descriptor.adapter.value_or(vmx::AdapterType::lsi_logic));
 }
 
 std::uint64_t capacity_of(const VmdkDescriptor& descriptor) {
@@ -61,80 +66,78 @@ void check_capacity(const Location& disk, std::uint64_t capacity) {
                 disk.display(), max_disk_capacity);
 }
 
-// --- Content -----------------------------------------------------------------------------------
-
-Provisioning provisioning_of(const VmdkDescriptor& descriptor,
-                             const std::vector<OpenExtent>& extents) {
-  if (descriptor.thin) return Provisioning::thin;
-  return std::any_of(extents.begin(), extents.end(), has_hole) ? Provisioning::lazy_zeroed
-                                                               : Provisioning::eager_zeroed;
+DiskLayout require_layout(const Location& disk, const VmdkDescriptor& descriptor) {
+  if (const auto layout = layout_of(descriptor)) return *layout;
+  throw error(ErrorKind::unsupported, disk.display(), "{} is of type {}", disk.display(),
+              descriptor.create_type);
 }
 
-void size_file(const Fd& fd, std::uint64_t size, const std::string& subject) {
-  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
-    throw system_error(subject, "cannot size");
-}
+// --- Steps -------------------------------------------------------------------------------------
 
-// Gives a part of an extent that has no blocks those it is due. Blocks come before zeros, so that a
-// disk too large for its datastore fails before anything is written.
-void provision(int fd, ByteSpan span, Provisioning provisioning, Meter& meter) {
-  const bool has_blocks = provisioning != Provisioning::thin && allocate(fd, span, meter.subject());
-  const bool is_done = provisioning == Provisioning::thin ||
-                       (provisioning == Provisioning::lazy_zeroed && has_blocks);
-  if (is_done)
-    meter.advance(span.to - span.from);
-  else
-    write_zeros(fd, span, meter);
-}
+struct Target {
+  const Location& disk;
+  DiskLayout layout;
+  std::optional<Provisioning> provisioning;  // none: the source's
+  IfExists if_exists;
+};
 
-void copy_content(const std::vector<OpenExtent>& extents, const Fd& to, std::uint64_t capacity,
-                  Provisioning provisioning, Meter& meter) {
-  Zeros zeros = Zeros::leave_out;
-  if (provisioning != Provisioning::thin) {
-    const bool has_blocks = allocate(to.get(), {0, capacity}, meter.subject());
-    zeros =
-        provisioning == Provisioning::lazy_zeroed && has_blocks ? Zeros::keep_holes : Zeros::write;
-  }
-  std::uint64_t at = 0;
-  for (const OpenExtent& extent : extents) {
-    copy_bytes(extent.fd.get(), extent.span, to.get(), at, zeros, meter);
-    at += extent.size();
-  }
-}
-
-// A new disk of the content of `source`. `target` says the rest of it but for its layout.
-void build_copy(const Location& from, const Location& to, const VmdkDescriptor& source,
-                VmdkDescriptor target, std::optional<Provisioning> provisioning, IfExists if_exists,
-                Meter& meter) {
-  const std::vector<OpenExtent> extents = lock_extents(from, source, LockMode::shared);
-  const Provisioning kind = provisioning.value_or(provisioning_of(source, extents));
-  const Occupants occupants = occupants_of(to, if_exists);
-  const std::uint64_t capacity = capacity_of(source);
-  target.thin = kind == Provisioning::thin;
-  set_layout(target, flat_name(to), capacity);
-
-  Draft draft(to.datastore);
-  draft.create_pivot(target.serialise());
-  const Fd file = draft.create_file(flat);
-  size_file(file, capacity, to.display());
-  copy_content(extents, file, capacity, kind, meter);
-  sync_file(file, to.display());
-  put_in_place(draft, draft.path(flat), to, occupants, if_exists);
+// A new disk of the content of `source`, which calls itself what `descriptor` says.
+void build_copy(const Location& from, const VmdkDescriptor& source, const Target& to,
+                VmdkDescriptor descriptor, Meter& meter) {
+  std::vector<OpenExtent> extents = lock_extents(from, source, LockMode::shared);
+  const Provisioning provisioning = to.provisioning.value_or(provisioning_of(source, extents));
+  DiskContent content(from, std::move(extents));
+  set_layout(descriptor, to.disk, to.layout, content.size());
+  const Occupants occupants = occupants_of(
+      to.disk, extent_locations(to.disk, to.layout, descriptor.extents.size()), to.if_exists);
+  Draft draft(to.disk.datastore);
+  Placement placement;
+  placement.extents =
+      build_disk(draft, to.disk, std::move(descriptor), to.layout, provisioning, content, meter);
+  put_in_place(draft, placement, to.disk, occupants, to.if_exists);
   draft.finish();
 }
 
-// Within a datastore the extent changes its name, and nothing is copied.
+// Within a datastore files change their names, and nothing is copied.
 void rename_disk(const Location& from, const Location& to, VmdkDescriptor descriptor,
                  IfExists if_exists) {
-  const OpenExtent extent = lock_only_extent(from, descriptor);
-  const Occupants occupants = occupants_of(to, if_exists);
-  descriptor.extents[0].file = flat_name(to);
+  const DiskLayout layout = require_layout(from, descriptor);
+  const std::vector<Fd> locks = lock_files(from, descriptor);
+  const std::vector<Location> files = extent_files(from, descriptor);
+  const std::vector<Location> targets = extent_locations(to, layout, files.size());
+  const Occupants occupants = occupants_of(to, targets, if_exists);
   Draft draft(to.datastore);
-  draft.create_pivot(descriptor.serialise());
-  put_in_place(draft, extent.location.path, to, occupants, if_exists,
-               {step_on(from, RecoveryStep::Action::remove)});
+  Placement placement;
+  for (std::size_t i = 0; i < targets.size(); ++i)
+    placement.extents.push_back({files[i].path, targets[i]});
+  if (is_embedded(layout)) {
+    placement.pivot_from = from;
+  } else {
+    for (Extent& extent : descriptor.extents)
+      for (const FileMove& move : placement.extents)
+        if (!extent.file.empty() && move.from == from.sibling(extent.file).path) {
+          extent.file = vmx::DatastorePath(to.datastore->name(), move.to.path).name();
+          break;
+        }
+    draft.create_pivot(descriptor.serialise());
+    placement.owed = {step_on(from, RecoveryStep::Action::remove)};
+  }
+  put_in_place(draft, placement, to, occupants, if_exists);
   draft.finish();
   sync_folder_of(from);
+}
+
+// The same disk in new files, which take the place of the old ones.
+void rewrite_disk(const Location& disk, const VmdkDescriptor& descriptor, Meter& meter) {
+  const DiskLayout layout = require_layout(disk, descriptor);
+  std::vector<OpenExtent> extents = lock_extents(disk, descriptor, LockMode::exclusive);
+  const Provisioning provisioning = provisioning_of(descriptor, extents);
+  DiskContent content(disk, std::move(extents));
+  Draft draft(disk.datastore);
+  Placement placement;
+  placement.extents = build_disk(draft, disk, descriptor, layout, provisioning, content, meter);
+  put_in_place(draft, placement, disk, {extent_files(disk, descriptor), {}}, IfExists::replace);
+  draft.finish();
 }
 
 }  // namespace
@@ -147,12 +150,16 @@ VmdkDescriptor read_descriptor(const Location& disk) {
   if (!S_ISREG(status.st_mode))
     throw error(ErrorKind::invalid_argument, subject, "{} is not a file", subject);
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  const auto header = vmx::parse_sparse_header(read_text(fd.get(), 0, vmx::sector_size, subject));
-  if (header && header->descriptor_offset > 0)
-    return VmdkDescriptor::parse(read_text(fd.get(), header->descriptor_offset * vmx::sector_size,
-                                           header->descriptor_size * vmx::sector_size, subject),
+  const std::string start = read_text(fd.get(), 0, vmx::sector_size, subject);
+  if (vmx::is_sparse_extent(start)) {
+    const auto header = vmx::SparseHeader::parse(start, subject);
+    if (header.descriptor_offset == 0)
+      throw error(ErrorKind::damaged, subject, "{} is an extent, not a disk", subject);
+    return VmdkDescriptor::parse(read_text(fd.get(), header.descriptor_offset * vmx::sector_size,
+                                           header.descriptor_size * vmx::sector_size, subject),
                                  subject);
-  if (header || size > VmdkDescriptor::max_size)
+  }
+  if (size > VmdkDescriptor::max_size)
     throw error(ErrorKind::damaged, subject, "{} is an extent, not a disk", subject);
   return VmdkDescriptor::parse(read_text(fd.get(), 0, size, subject), subject);
 }
@@ -160,16 +167,17 @@ VmdkDescriptor read_descriptor(const Location& disk) {
 void create_disk(const Location& disk, const DiskSpec& spec, const Progress& progress,
                  std::stop_token stop) {
   check_capacity(disk, spec.capacity);
-  const VmdkDescriptor descriptor = new_descriptor(disk, spec);
-  const Occupants nobody = occupants_of(disk, IfExists::fail);
+  VmdkDescriptor descriptor = new_descriptor(spec);
+  set_layout(descriptor, disk, spec.layout, spec.capacity);
+  const Occupants nobody = occupants_of(
+      disk, extent_locations(disk, spec.layout, descriptor.extents.size()), IfExists::fail);
   Meter meter(progress, std::move(stop), disk.display(), spec.capacity);
+  DiskContent nothing(spec.capacity);
   Draft draft(disk.datastore);
-  draft.create_pivot(descriptor.serialise());
-  const Fd file = draft.create_file(flat);
-  size_file(file, spec.capacity, disk.display());
-  provision(file.get(), {0, spec.capacity}, spec.provisioning, meter);
-  sync_file(file, disk.display());
-  put_in_place(draft, draft.path(flat), disk, nobody, IfExists::fail);
+  Placement placement;
+  placement.extents = build_disk(draft, disk, std::move(descriptor), spec.layout, spec.provisioning,
+                                 nothing, meter);
+  put_in_place(draft, placement, disk, nobody, IfExists::fail);
   draft.finish();
 }
 
@@ -191,12 +199,23 @@ void delete_disk(const Location& disk) {
 void copy_disk(const Location& from, const Location& to, const CopySpec& spec,
                const Progress& progress, std::stop_token stop) {
   const VmdkDescriptor source = read_descriptor(from);
-  VmdkDescriptor target = source;
-  target.uuid = vmx::make_disk_uuid();
-  renew_content_id(target);
+  VmdkDescriptor target = descriptor_of_copy(source);
   if (spec.adapter) target.adapter = spec.adapter;
   Meter meter(progress, std::move(stop), to.display(), capacity_of(source));
-  build_copy(from, to, source, std::move(target), spec.provisioning, spec.if_exists, meter);
+  build_copy(from, source, {to, spec.layout, spec.provisioning, spec.if_exists}, std::move(target),
+             meter);
+}
+
+void export_disk(const Location& disk, std::string_view name,
+                 const std::function<void(std::string_view)>& sink, const Progress& progress,
+                 std::stop_token stop) {
+  const VmdkDescriptor source = read_descriptor(disk);
+  DiskContent content(disk, lock_extents(disk, source, LockMode::shared));
+  VmdkDescriptor target = descriptor_of_copy(source);
+  target.thin = false;
+  set_layout(target, disk.sibling(name), DiskLayout::stream_optimized, content.size());
+  Meter meter(progress, std::move(stop), disk.display(), content.size());
+  write_stream(content, target.serialise(), sink, meter);
 }
 
 void move_disk(const Location& from, const Location& to, IfExists if_exists,
@@ -204,8 +223,9 @@ void move_disk(const Location& from, const Location& to, IfExists if_exists,
   const VmdkDescriptor descriptor = read_descriptor(from);
   if (from.datastore->uuid() == to.datastore->uuid())
     return rename_disk(from, to, descriptor, if_exists);
+  const DiskLayout layout = require_layout(from, descriptor);
   Meter meter(progress, std::move(stop), to.display(), capacity_of(descriptor));
-  build_copy(from, to, descriptor, descriptor, std::nullopt, if_exists, meter);
+  build_copy(from, descriptor, {to, layout, std::nullopt, if_exists}, descriptor, meter);
   delete_disk(from);
 }
 
@@ -222,7 +242,7 @@ void extend_disk(const Location& disk, std::uint64_t capacity, bool eager_zero,
                 "{} has {} bytes: it cannot be extended to {}", disk.display(), size, capacity);
   const Provisioning provisioning =
       eager_zero ? Provisioning::eager_zeroed : provisioning_of(descriptor, extents);
-  set_layout(descriptor, descriptor.extents[0].file, capacity);
+  set_capacity_of_only_extent(descriptor, capacity);
 
   Meter meter(progress, std::move(stop), disk.display(), capacity - size);
   Draft draft(disk.datastore);
@@ -241,13 +261,13 @@ void adopt_size(const Location& disk) {
   VmdkDescriptor descriptor = read_descriptor(disk);
   const std::string extent = descriptor.extents[0].file;
   const auto size = disk.datastore->status(disk.sibling(extent).path).st_size;
-  set_layout(descriptor, extent, static_cast<std::uint64_t>(size));
+  set_capacity_of_only_extent(descriptor, static_cast<std::uint64_t>(size));
   write_small_file(disk, descriptor.serialise());
 }
 
 void inflate_disk(const Location& disk, const Progress& progress, std::stop_token stop) {
   VmdkDescriptor descriptor = read_descriptor(disk);
-  const std::vector<OpenExtent> extents = lock_extents(disk, descriptor, LockMode::exclusive);
+  const std::vector<OpenExtent> extents = lock_flat_extents(disk, descriptor);
   std::vector<std::pair<int, ByteSpan>> holes;
   std::uint64_t missing = 0;
   for (const OpenExtent& extent : extents)
@@ -265,7 +285,7 @@ void inflate_disk(const Location& disk, const Progress& progress, std::stop_toke
 
 void zero_fill_disk(const Location& disk, const Progress& progress, std::stop_token stop) {
   VmdkDescriptor descriptor = read_descriptor(disk);
-  const std::vector<OpenExtent> extents = lock_extents(disk, descriptor, LockMode::exclusive);
+  const std::vector<OpenExtent> extents = lock_flat_extents(disk, descriptor);
   Meter meter(progress, std::move(stop), disk.display(), capacity_of(descriptor));
   for (const OpenExtent& extent : extents) {
     write_zeros(extent.fd.get(), extent.span, meter);
@@ -278,12 +298,29 @@ void zero_fill_disk(const Location& disk, const Progress& progress, std::stop_to
 
 void shrink_disk(const Location& disk, const Progress& progress, std::stop_token stop) {
   const VmdkDescriptor descriptor = read_descriptor(disk);
+  Meter meter(progress, std::move(stop), disk.display(), capacity_of(descriptor));
+  if (!is_flat(require_layout(disk, descriptor))) return rewrite_disk(disk, descriptor, meter);
   if (!descriptor.thin)
     throw error(ErrorKind::unsupported, disk.display(), "{} is not thin: its blocks stay",
                 disk.display());
-  const std::vector<OpenExtent> extents = lock_extents(disk, descriptor, LockMode::exclusive);
-  Meter meter(progress, std::move(stop), disk.display(), capacity_of(descriptor));
+  const std::vector<OpenExtent> extents = lock_flat_extents(disk, descriptor);
   for (const OpenExtent& extent : extents) punch_zeros(extent.fd.get(), extent.span, meter);
+}
+
+void defragment_disk(const Location& disk, const Progress& progress, std::stop_token stop) {
+  const VmdkDescriptor descriptor = read_descriptor(disk);
+  Meter meter(progress, std::move(stop), disk.display(), capacity_of(descriptor));
+  rewrite_disk(disk, descriptor, meter);
+}
+
+int query_fragmentation(const Location& disk) {
+  const VmdkDescriptor descriptor = read_descriptor(disk);
+  std::vector<Location> files = extent_files(disk, descriptor);
+  if (is_embedded(descriptor)) files.push_back(disk);
+  BlockBorders borders;
+  for (const Location& file : files)
+    count_borders(file.datastore->open(file.path, O_RDONLY).get(), borders);
+  return borders.all == 0 ? 0 : static_cast<int>(borders.broken * 100 / borders.all);
 }
 
 DiskInfo query_disk(const Location& disk) {
@@ -303,9 +340,8 @@ DiskInfo query_disk(const Location& disk) {
     info.extents.push_back(file.path);
     info.allocated += static_cast<std::uint64_t>(file.datastore->status(file.path).st_blocks) * 512;
   }
-  const bool is_flat = std::all_of(descriptor.extents.begin(), descriptor.extents.end(),
-                                   [](const Extent& extent) { return extent.is_flat(); });
-  if (is_flat && descriptor.parent_cid == VmdkDescriptor::no_parent)
+  info.layout = layout_of(descriptor);
+  if (info.layout && descriptor.parent_cid == VmdkDescriptor::no_parent)
     info.provisioning = provisioning_of(descriptor, open_extents(disk, descriptor, O_RDONLY));
   return info;
 }

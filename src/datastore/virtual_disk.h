@@ -1,13 +1,18 @@
-// Virtual disks as ESXi lays them out: NAME.vmdk, a text descriptor that only we write, and
-// NAME-flat.vmdk, the guest's sectors as they are, which QEMU opens raw.
+// Virtual disks. Ours are as ESXi lays them out: NAME.vmdk, a text descriptor that only we write,
+// and NAME-flat.vmdk, the guest's sectors as they are, which QEMU opens raw. Those of VMware's
+// hosted products are read and made too: split into extents of 2 GB, in sparse files of grains, and
+// stream-optimized, as disks travel.
 //
 // A disk somebody has open, a guest or another of these operations, here or on another host, is
-// refused with ErrorKind::busy (OFD locks on the extent; QEMU's image locks count). A full file
+// refused with ErrorKind::busy (OFD locks on the extents; QEMU's image locks count). A full file
 // system is ErrorKind::no_space. A failed or cancelled operation leaves what was there before; one
-// that the process does not live to finish is undone by sweep().
+// that the process does not live to finish is undone by sweep(). An operation that a disk's layout
+// does not allow is ErrorKind::unsupported, and a file whose content makes no sense
+// ErrorKind::damaged.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -26,11 +31,22 @@ enum class Provisioning {
   eager_zeroed,  // blocks are taken and zeros written
 };
 
+// How a disk lies in files: what its descriptor's createType says.
+enum class DiskLayout {
+  vmfs,               // NAME-flat.vmdk
+  monolithic_flat,    // the same under a hosted product's name
+  split_flat,         // NAME-f001.vmdk, …: twoGbMaxExtentFlat
+  split_sparse,       // NAME-s001.vmdk, …: twoGbMaxExtentSparse
+  monolithic_sparse,  // one sparse file with its descriptor inside
+  stream_optimized,   // one compressed file, written once from end to end: no guest can write it
+};
+
 struct DiskSpec {
   std::uint64_t capacity = 0;  // bytes, a multiple of 512
   Provisioning provisioning = Provisioning::thin;
   vmx::AdapterType adapter = vmx::AdapterType::lsi_logic;
   int hardware_version = 19;
+  DiskLayout layout = DiskLayout::vmfs;  // provisioning is of flat layouts
 };
 
 struct DiskInfo {
@@ -43,6 +59,7 @@ struct DiskInfo {
   int hardware_version = 0;  // 0: the descriptor does not say
   std::string uuid;          // "60 00 C2 9…"; empty: the descriptor has none
   std::string create_type;
+  std::optional<DiskLayout> layout;  // nullopt: a delta, or a type of no layout we know
   std::string parent;                // the disk this one is a delta of; empty for a base disk
   std::vector<std::string> extents;  // paths in the datastore
 };
@@ -55,22 +72,30 @@ void create_disk(const Location& disk, const DiskSpec& spec, const Progress& pro
 // The descriptor and every extent it names.
 void delete_disk(const Location& disk);
 
-// A new disk of the same content and uuid of its own. `provisioning` and `adapter` default to the
-// source's. Reads any flat disk; sparse and stream-optimized ones are ErrorKind::unsupported.
+// A new disk of the same content and uuid of its own, laid out for a host to run it unless asked
+// otherwise. `provisioning` and `adapter` default to the source's; one in grains is thin.
 struct CopySpec {
   std::optional<Provisioning> provisioning;
   std::optional<vmx::AdapterType> adapter;
+  DiskLayout layout = DiskLayout::vmfs;
   IfExists if_exists = IfExists::fail;
 };
 void copy_disk(const Location& from, const Location& to, const CopySpec& spec = {},
                const Progress& progress = {}, std::stop_token stop = {});
 
+// The disk as one stream-optimized file, as it would be copied to one called `name`, sent piece by
+// piece: the memory this takes does not grow with the disk.
+void export_disk(const Location& disk, std::string_view name,
+                 const std::function<void(std::string_view)>& sink, const Progress& progress = {},
+                 std::stop_token stop = {});
+
 // The same disk under another name; between datastores by way of a copy, which a crash at the very
-// end may leave beside the original. Disks of one flat extent; others are ErrorKind::unsupported.
+// end may leave beside the original.
 void move_disk(const Location& from, const Location& to, IfExists if_exists = IfExists::fail,
                const Progress& progress = {}, std::stop_token stop = {});
 
-// Grows the disk to `capacity` bytes. The new part is as the rest, or eager zeroed when asked for.
+// Grows a disk of one flat extent to `capacity` bytes. The new part is as the rest, or eager zeroed
+// when asked for.
 void extend_disk(const Location& disk, std::uint64_t capacity, bool eager_zero = false,
                  const Progress& progress = {}, std::stop_token stop = {});
 
@@ -85,8 +110,17 @@ void inflate_disk(const Location& disk, const Progress& progress = {}, std::stop
 // Overwrites the whole disk with zeros: its content is lost.
 void zero_fill_disk(const Location& disk, const Progress& progress = {}, std::stop_token stop = {});
 
-// Gives the blocks that hold only zeros back; thin disks only.
+// Gives the blocks that hold only zeros back: thin disks, and disks in grains, which are written
+// anew for it.
 void shrink_disk(const Location& disk, const Progress& progress = {}, std::stop_token stop = {});
+
+// Writes the disk's files anew, so that what follows in the disk follows on the file system too.
+void defragment_disk(const Location& disk, const Progress& progress = {},
+                     std::stop_token stop = {});
+
+// Of the borders between blocks of the disk's data, how many percent lead to somewhere else on the
+// file system. 0 where the file system does not tell.
+int query_fragmentation(const Location& disk);
 
 // Throws not_found, damaged (a torn descriptor, an extent missing or short).
 DiskInfo query_disk(const Location& disk);

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::string_view signature = "# disk descriptorfile";
 constexpr std::size_t max_extents = 4096;
-constexpr std::uint64_t max_sectors = 1ULL << 53;  // 2^62 bytes: sums stay within 64 bits
 
 struct AdapterWord {
   AdapterType type;
@@ -64,7 +63,8 @@ std::optional<Extent> parse_extent(std::string_view line) {
   const auto sectors = parse_unsigned(take_word(line));
   Extent extent;
   extent.type = take_word(line);
-  if (!access || !sectors || *sectors > max_sectors || extent.type.empty()) return std::nullopt;
+  if (!access || !sectors || *sectors > max_disk_sectors || extent.type.empty())
+    return std::nullopt;
   extent.access = *access;
   extent.sectors = *sectors;
   if (extent.type != "ZERO") {
@@ -75,7 +75,7 @@ std::optional<Extent> parse_extent(std::string_view line) {
   // Extents on whole devices have more behind the offset: partition uuids and device names.
   if (const std::string_view offset = take_word(line); !offset.empty()) {
     extent.offset = parse_unsigned(offset);
-    if (!extent.offset || *extent.offset > max_sectors) return std::nullopt;
+    if (!extent.offset || *extent.offset > max_disk_sectors) return std::nullopt;
   }
   return extent;
 }
@@ -175,7 +175,7 @@ void Parser::database(std::string_view key, std::string value) {
   if (is("ddb.adapterType") && adapter_type_from(value)) {
     descriptor_.adapter = adapter_type_from(value);
   } else if (is("ddb.geometry.cylinders")) {
-    cylinders_ = number(value, 10, max_sectors);
+    cylinders_ = number(value, 10, max_disk_sectors);
   } else if (is("ddb.geometry.heads")) {
     heads_ = number(value, 10, most);
   } else if (is("ddb.geometry.sectors")) {
@@ -204,13 +204,6 @@ void Parser::check() {
     descriptor_.geometry =
         Geometry{cylinders_.value_or(0), static_cast<unsigned>(heads_.value_or(0)),
                  static_cast<unsigned>(sectors_.value_or(0))};
-}
-
-std::uint64_t little_endian(std::string_view bytes, std::size_t at, std::size_t width) {
-  std::uint64_t number = 0;
-  for (std::size_t i = width; i-- > 0;)
-    number = number << 8 | static_cast<unsigned char>(bytes[at + i]);
-  return number;
 }
 
 }  // namespace
@@ -294,21 +287,6 @@ std::string VmdkDescriptor::serialise() const {
 
 bool looks_like_descriptor(std::string_view beginning) {
   return starts_with_ignoring_case(trim(beginning), signature);
-}
-
-// The layout is that of SparseExtentHeader in the format's specification: little-endian, packed.
-std::optional<SparseHeader> parse_sparse_header(std::string_view first_sector) {
-  constexpr std::uint64_t has_compressed_grains = 1 << 16;
-  if (first_sector.size() < sector_size || !first_sector.starts_with("KDMV")) return std::nullopt;
-  SparseHeader header;
-  header.capacity_sectors = little_endian(first_sector, 12, 8);
-  header.descriptor_offset = little_endian(first_sector, 28, 8);
-  header.descriptor_size = little_endian(first_sector, 36, 8);
-  header.stream_optimized = (little_endian(first_sector, 8, 4) & has_compressed_grains) != 0;
-  if (header.capacity_sectors > max_sectors || header.descriptor_offset > max_sectors ||
-      header.descriptor_size > VmdkDescriptor::max_size / sector_size)
-    return std::nullopt;
-  return header;
 }
 
 std::string make_disk_uuid() {

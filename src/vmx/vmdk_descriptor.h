@@ -11,6 +11,7 @@
 namespace virga::vmx {
 
 constexpr std::uint64_t sector_size = 512;  // bytes; the unit of every size in a descriptor
+constexpr std::uint64_t max_disk_sectors = 1ULL << 53;  // 2^62 bytes: sums stay within 64 bits
 
 enum class AdapterType { ide, bus_logic, lsi_logic, pvscsi };
 
@@ -89,17 +90,6 @@ struct VmdkDescriptor {
 // The text starts as a descriptor does; the way to tell one from an extent that is called .vmdk
 // too.
 bool looks_like_descriptor(std::string_view beginning);
-
-// The binary header of a hosted sparse extent ("KDMV"), which may carry its own descriptor.
-struct SparseHeader {
-  std::uint64_t capacity_sectors = 0;
-  std::uint64_t descriptor_offset = 0;  // sectors; 0 when the descriptor is a file of its own
-  std::uint64_t descriptor_size = 0;    // sectors
-  bool stream_optimized = false;        // compressed grains with markers
-};
-
-// nullopt when the first sector is not such a header.
-std::optional<SparseHeader> parse_sparse_header(std::string_view first_sector);
 
 // A disk's uuid as descriptors write it, "60 00 C2 9a 6b 1c 22 d1-0f 3e 55 a0 91 8c 4d 70": the NAA
 // prefix of VMware's virtual disks, then random. ("C2" is upper case by VMware's habit.)

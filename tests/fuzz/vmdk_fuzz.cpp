@@ -7,7 +7,6 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using virga::vmx::VmdkDescriptor;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  virga::vmx::parse_sparse_header(text);
   std::optional<VmdkDescriptor> descriptor;
   try {
     descriptor = VmdkDescriptor::parse(text, "fuzz");

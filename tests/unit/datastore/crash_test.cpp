@@ -54,9 +54,10 @@ Content state_of(const TestFolder& folder) {
   const auto datastore = std::make_shared<Datastore>("ds", folder.path());
   Content content = content_of(folder.path());
   for (auto& [path, text] : content) {
-    if (!path.ends_with(".vmdk") || path.ends_with("-flat.vmdk")) continue;
+    if (!path.ends_with(".vmdk") || path.find('-') != std::string::npos) continue;
     const DiskInfo info = query_disk({datastore, path});
-    text = fmt::format("disk of {} in {}", info.capacity, fmt::join(info.extents, ", "));
+    text = fmt::format("{} disk of {} in {}", info.create_type, info.capacity,
+                       fmt::join(info.extents, ", "));
   }
   return content;
 }
@@ -78,13 +79,13 @@ struct Outcomes {
   Content before, after;
 };
 
-Outcomes outcomes_of(const Crash& crash) {
+Outcomes outcomes_of(const Crash& crash, bool differ = true) {
   const Scene scene(crash);
   Outcomes outcomes;
   outcomes.before = state_of(scene.folder);
   crash.operation(scene.datastore);
   outcomes.after = state_of(scene.folder);
-  EXPECT_FALSE(outcomes.before == outcomes.after);
+  EXPECT_NE(outcomes.before == outcomes.after, differ);
   return outcomes;
 }
 
@@ -134,6 +135,20 @@ void create(const std::shared_ptr<const Datastore>& datastore, const std::string
   create_disk({datastore, path}, {.capacity = capacity});
 }
 
+// The operation changes nothing that can be told from outside.
+void expect_the_same_throughout(const Crash& crash) {
+  const auto [before, after] = outcomes_of(crash, false);
+  End end = End::killed;
+  for (int call = 1; end == End::killed; ++call) {
+    const Scene scene(crash);
+    end = run_until_call(call, [&] { crash.operation(scene.datastore); });
+    ASSERT_NE(end, End::failed) << "call " << call;
+    sweep(*scene.datastore);
+    ASSERT_EQ(drafts_in(scene.folder.path()), 0u) << "call " << call;
+    ASSERT_TRUE(state_of(scene.folder) == before) << "call " << call;
+  }
+}
+
 TEST(Crash, InCreateDisk) {
   expect_whole_or_nothing(
       {[](const auto&) {},
@@ -166,6 +181,65 @@ TEST(Crash, InCopyDiskOverAnother) {
        [](const auto& ds) {
          copy_disk({ds, "a.vmdk"}, {ds, "b.vmdk"}, {.if_exists = IfExists::replace});
        }});
+}
+
+class CrashOfLayout : public testing::TestWithParam<DiskLayout> {};
+
+TEST_P(CrashOfLayout, InCopyOverAnother) {
+  expect_whole_or_nothing({[](const auto& ds) {
+                             create(ds, "a.vmdk", mib);
+                             create(ds, "b.vmdk", 2 * mib);
+                           },
+                           [](const auto& ds) {
+                             copy_disk({ds, "a.vmdk"}, {ds, "b.vmdk"},
+                                       {.layout = GetParam(), .if_exists = IfExists::replace});
+                           }});
+}
+
+TEST_P(CrashOfLayout, InMoveOverAnother) {
+  expect_whole_or_nothing(
+      {[](const auto& ds) {
+         create_disk({ds, "a.vmdk"}, {.capacity = mib, .layout = GetParam()});
+         create_disk({ds, "b.vmdk"}, {.capacity = 2 * mib, .layout = DiskLayout::split_flat});
+       },
+       [](const auto& ds) {
+         move_disk({ds, "a.vmdk"}, {ds, "b.vmdk"}, IfExists::replace);
+       }});
+}
+
+TEST_P(CrashOfLayout, InDelete) {
+  expect_whole_or_nothing({[](const auto& ds) {
+                             create_disk({ds, "a.vmdk"}, {.capacity = mib, .layout = GetParam()});
+                           },
+                           [](const auto& ds) {
+                             delete_disk({ds, "a.vmdk"});
+                           }});
+}
+
+TEST_P(CrashOfLayout, InDefragment) {
+  expect_the_same_throughout(
+      {[](const auto& ds) {
+         create_disk({ds, "a.vmdk"}, {.capacity = mib, .layout = GetParam()});
+       },
+       [](const auto& ds) {
+         defragment_disk({ds, "a.vmdk"});
+       }});
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CrashOfLayout,
+                         testing::Values(DiskLayout::vmfs, DiskLayout::split_sparse,
+                                         DiskLayout::monolithic_sparse));
+
+TEST(Crash, InTheSweepAfterAMoveOfAnEmbeddedDisk) {
+  expect_sweep_to_bear_crashes(
+      {[](const auto& ds) {
+         create_disk({ds, "a.vmdk"}, {.capacity = mib, .layout = DiskLayout::monolithic_sparse});
+         create(ds, "b.vmdk", 2 * mib);
+       },
+       [](const auto& ds) {
+         move_disk({ds, "a.vmdk"}, {ds, "b.vmdk"}, IfExists::replace);
+       }},
+      9);
 }
 
 TEST(Crash, InMoveDisk) {

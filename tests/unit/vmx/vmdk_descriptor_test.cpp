@@ -99,26 +99,6 @@ TEST(Geometry, FollowsTheAdapter) {
   EXPECT_EQ(geometry_for(2048 * gib, AdapterType::pvscsi), (Geometry{267349, 255, 63}));
 }
 
-TEST(SparseHeader, ReadsTheBinaryHeader) {
-  std::string sector(sector_size, '\0');
-  const auto put = [&](std::size_t at, std::uint64_t value) {
-    for (int i = 0; i < 8; ++i) sector[at + i] = static_cast<char>(value >> 8 * i);
-  };
-  sector.replace(0, 4, "KDMV");
-  put(4, 3 | 0x30001ULL << 32);  // version, then flags
-  put(12, 40 * gib);
-  put(28, 1);
-  put(36, 20);
-  const auto header = parse_sparse_header(sector);
-  ASSERT_TRUE(header);
-  EXPECT_EQ(header->capacity_sectors, 40 * gib);
-  EXPECT_EQ(header->descriptor_offset, 1u);
-  EXPECT_EQ(header->descriptor_size, 20u);
-  EXPECT_TRUE(header->stream_optimized);
-  EXPECT_FALSE(parse_sparse_header(sector.substr(0, 100)));
-  EXPECT_FALSE(parse_sparse_header(std::string(sector_size, 'x')));
-}
-
 TEST(DiskUuid, HasTwoForms) {
   const std::string made = make_disk_uuid();
   EXPECT_TRUE(made.starts_with("60 00 C2 9")) << made;

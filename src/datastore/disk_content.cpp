@@ -1,0 +1,153 @@
+#include "datastore/disk_content.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace virga::datastore {
+namespace {
+
+vmx::SparseReader open_grains(const OpenExtent& extent) {
+  const std::string name = extent.location.display();
+  struct stat status;
+  if (::fstat(extent.fd.get(), &status) != 0) throw system_error(name, "cannot look at");
+  const auto source = [fd = extent.fd.get(), name](std::uint64_t offset, std::span<char> buffer) {
+    return read_some(fd, offset, buffer, name);
+  };
+  vmx::SparseReader grains(source, static_cast<std::uint64_t>(status.st_size), name);
+  if (grains.header().capacity * vmx::sector_size < extent.size())
+    throw error(ErrorKind::damaged, name, "{} holds {} sectors, fewer than its disk says", name,
+                grains.header().capacity);
+  return grains;
+}
+
+}  // namespace
+
+DiskContent::DiskContent(const Location& disk, std::vector<OpenExtent> extents) {
+  for (OpenExtent& extent : extents) {
+    const ByteSpan place{size_, size_ + extent.size()};
+    std::optional<vmx::SparseReader> grains;
+    if (extent.kind == OpenExtent::Kind::sparse) grains = open_grains(extent);
+    pieces_.push_back({place, std::move(extent), std::move(grains)});
+    size_ = place.to;
+  }
+  if (size_ == 0)
+    throw error(ErrorKind::damaged, disk.display(), "{} has no sectors", disk.display());
+}
+
+DiskContent::Piece& DiskContent::piece_at(std::uint64_t at) {
+  return *std::ranges::upper_bound(pieces_, at, {}, [](const Piece& it) { return it.place.to; });
+}
+
+std::uint64_t DiskContent::next_data(std::uint64_t at) {
+  if (pieces_.empty()) return size_;
+  while (at < size_) {
+    Piece& piece = piece_at(at);
+    at = next_data_in(piece, at);
+    if (at < piece.place.to) return at;
+  }
+  return size_;
+}
+
+std::uint64_t DiskContent::next_data_in(Piece& piece, std::uint64_t at) {
+  const ByteSpan& place = piece.place;
+  const OpenExtent& extent = piece.extent;
+  switch (extent.kind) {
+    case OpenExtent::Kind::zero:
+      return place.to;
+    case OpenExtent::Kind::flat: {
+      const ByteSpan rest{extent.span.from + (at - place.from), extent.span.to};
+      const std::uint64_t found = find_data(extent.fd.get(), rest, extent.location.display());
+      return place.from + (found - extent.span.from);
+    }
+    case OpenExtent::Kind::sparse: {
+      const std::uint64_t grain_bytes = piece.grains->header().grain_bytes();
+      const std::uint64_t grain = piece.grains->next_data((at - place.from) / grain_bytes);
+      return std::clamp(place.from + grain * grain_bytes, at, place.to);
+    }
+  }
+  return place.to;
+}
+
+void DiskContent::read(std::uint64_t at, std::span<char> buffer) {
+  if (pieces_.empty()) std::ranges::fill(buffer, '\0');
+  while (!pieces_.empty() && !buffer.empty()) {
+    Piece& piece = piece_at(at);
+    const std::size_t size = std::min<std::uint64_t>(buffer.size(), piece.place.to - at);
+    read_from(piece, at - piece.place.from, buffer.first(size));
+    at += size;
+    buffer = buffer.subspan(size);
+  }
+}
+
+void DiskContent::read_from(Piece& piece, std::uint64_t at, std::span<char> buffer) {
+  if (piece.extent.kind == OpenExtent::Kind::zero) {
+    std::ranges::fill(buffer, '\0');
+  } else if (piece.extent.kind == OpenExtent::Kind::flat) {
+    read_exactly(piece.extent.fd.get(), piece.extent.span.from + at, buffer,
+                 piece.extent.location.display());
+  } else {
+    const std::uint64_t grain_bytes = piece.grains->header().grain_bytes();
+    while (!buffer.empty()) {
+      const std::uint64_t skip = at % grain_bytes;
+      const std::size_t size = std::min<std::uint64_t>(buffer.size(), grain_bytes - skip);
+      const std::span<const char> grain = piece.grains->read(at / grain_bytes);
+      if (grain.empty())
+        std::memset(buffer.data(), 0, size);
+      else
+        std::memcpy(buffer.data(), grain.data() + skip, size);
+      at += size;
+      buffer = buffer.subspan(size);
+    }
+  }
+}
+
+void DiskContent::copy(ByteSpan part, int to, Zeros zeros, Meter& meter) {
+  const std::uint64_t start = part.from;
+  if (pieces_.empty()) return copy_hole({0, part.to - part.from}, to, zeros, meter);
+  while (part.from < part.to) {
+    Piece& piece = piece_at(part.from);
+    const std::uint64_t end = std::min(part.to, piece.place.to);
+    copy_from(piece, {part.from - piece.place.from, end - piece.place.from}, to, part.from - start,
+              zeros, meter);
+    part.from = end;
+  }
+}
+
+void DiskContent::copy_from(Piece& piece, ByteSpan part, int to, std::uint64_t at, Zeros zeros,
+                            Meter& meter) {
+  const OpenExtent& extent = piece.extent;
+  if (extent.kind == OpenExtent::Kind::zero) {
+    copy_hole({at, at + (part.to - part.from)}, to, zeros, meter);
+  } else if (extent.kind == OpenExtent::Kind::flat) {
+    const std::uint64_t from = extent.span.from;
+    copy_bytes(extent.fd.get(), {from + part.from, from + part.to}, to, at, zeros, meter);
+  } else {
+    copy_grains(piece, part, to, at, zeros, meter);
+  }
+}
+
+void DiskContent::copy_grains(Piece& piece, ByteSpan part, int to, std::uint64_t at, Zeros zeros,
+                              Meter& meter) {
+  const std::uint64_t grain_bytes = piece.grains->header().grain_bytes();
+  for (std::uint64_t from = part.from; from < part.to;) {
+    const std::uint64_t data =
+        std::min(part.to, next_data_in(piece, piece.place.from + from) - piece.place.from);
+    if (data > from) copy_hole({at, at + (data - from)}, to, zeros, meter);
+    at += data - from;
+    from = data;
+    if (from == part.to) return;
+    const std::uint64_t skip = from % grain_bytes;
+    const std::size_t size = std::min(part.to - from, grain_bytes - skip);
+    const std::span<const char> grain = piece.grains->read(from / grain_bytes);
+    write_data(to, at, {grain.data() + skip, size}, zeros, meter);
+    at += size;
+    from += size;
+  }
+}
+
+}  // namespace virga::datastore

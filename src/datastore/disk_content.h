@@ -1,0 +1,52 @@
+// Internal to the module: the guest's sectors of a disk, whatever files they lie in.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "datastore/disk_files.h"
+#include "datastore/transfer.h"
+#include "vmx/sparse_extent.h"
+
+namespace virga::datastore {
+
+// Not for several threads at once.
+class DiskContent {
+ public:
+  // A disk of `size` bytes that nobody has written to.
+  explicit DiskContent(std::uint64_t size) : size_(size) {}
+  // The extents stay open, and locked if they are, as long as the content lives.
+  DiskContent(const Location& disk, std::vector<OpenExtent> extents);
+
+  std::uint64_t size() const { return size_; }
+
+  // The first byte from `at` on that may be other than zero; size() when none is.
+  std::uint64_t next_data(std::uint64_t at);
+  // Exactly that part; all of it must lie within the size.
+  void read(std::uint64_t at, std::span<char> buffer);
+  // Copies a part to the beginning of a file of zeros, and advances the meter by its length.
+  void copy(ByteSpan part, int to, Zeros zeros, Meter& meter);
+
+ private:
+  struct Piece {
+    ByteSpan place;  // in the disk
+    OpenExtent extent;
+    std::optional<vmx::SparseReader> grains;  // of a sparse extent
+  };
+
+  Piece& piece_at(std::uint64_t at);
+  std::uint64_t next_data_in(Piece& piece, std::uint64_t at);
+  void read_from(Piece& piece, std::uint64_t at, std::span<char> buffer);
+  void copy_from(Piece& piece, ByteSpan part, int to, std::uint64_t at, Zeros zeros, Meter& meter);
+  void copy_grains(Piece& piece, ByteSpan part, int to, std::uint64_t at, Zeros zeros,
+                   Meter& meter);
+
+  std::uint64_t size_ = 0;
+  std::vector<Piece> pieces_;  // without a gap; none in a disk nobody has written to
+};
+
+}  // namespace virga::datastore

@@ -1,6 +1,7 @@
 #include "hypervisor/saved_state.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -53,6 +54,12 @@ void require_same_devices(const MachineSpec& spec, const Devices& saved, const D
   require_same(spec, places(saved) == places(wanted), "other {}", what);
 }
 
+bool is_plain_name(const std::string& text) {
+  return !text.empty() && std::ranges::all_of(text, [](unsigned char c) {
+    return std::isalnum(c) || c == '-' || c == '.' || c == '_';
+  });
+}
+
 }  // namespace
 
 std::string unfinished_state(const std::string& path) {
@@ -87,6 +94,10 @@ SavedState decode_header(std::string_view block, const std::string& path) {
   } catch (const std::exception& e) {
     throw error(ErrorKind::damaged, path, "{} is not a saved state: {}", path, e.what());
   }
+  // It goes into QEMU's command line, and whoever may write to the datastore may have written it.
+  if (!is_plain_name(state.machine_type))
+    throw error(ErrorKind::damaged, path, "{} is not a saved state: '{}' names no machine type",
+                path, state.machine_type);
   return state;
 }
 

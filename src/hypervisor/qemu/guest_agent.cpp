@@ -18,10 +18,18 @@ const json::value* member(const json::value& from, std::string_view name) {
   return object ? object->if_contains(name) : nullptr;
 }
 
+// Ends before a character that would be cut: its bytes but the first are of the form 10xxxxxx.
+std::string shortened(std::string_view text) {
+  std::size_t size = std::min(text.size(), text_limit);
+  while (size < text.size() && size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80)
+    --size;
+  return std::string(text.substr(0, size));
+}
+
 std::string text(const json::value& from, std::string_view name) {
   const json::value* found = member(from, name);
   if (!found || !found->is_string()) return {};
-  return std::string(found->as_string().subview(0, text_limit));
+  return shortened(found->as_string());
 }
 
 std::uint64_t number(const json::value& from, std::string_view name) {

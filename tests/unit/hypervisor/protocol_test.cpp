@@ -311,5 +311,11 @@ TEST(ParseGuestInfo, BoundsWhatTheGuestMayClaim) {
   EXPECT_EQ(info.nics[0].name.size(), 1024u);
 }
 
+TEST(ParseGuestInfo, CutsNoCharacterInTwo) {
+  const json::value name = json::object{{"host-name", std::string(1023, 'x') + "\u20ac"}};
+  EXPECT_EQ(parse_guest_info(nullptr, name, nullptr, nullptr, nullptr).host_name,
+            std::string(1023, 'x'));
+}
+
 }  // namespace
 }  // namespace virga::hypervisor

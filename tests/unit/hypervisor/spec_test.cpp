@@ -314,6 +314,13 @@ TEST(SavedState, RefusesWhatIsNone) {
   EXPECT_EQ(failure_of([&] { decode_header(block, "a.vmss"); }).kind(), ErrorKind::damaged);
 }
 
+TEST(SavedState, RefusesAMachineTypeThatIsMoreThanAName) {
+  for (const char* type : {"", "pc,kernel=/etc/passwd", "pc accel=kvm"}) {
+    const std::string block = encode_header({type, "tcg", "7", full_spec()});
+    EXPECT_EQ(failure_of([&] { decode_header(block, "a.vmss"); }).kind(), ErrorKind::damaged);
+  }
+}
+
 TEST(SavedState, FitsMachinesThatDifferOnlyInWhatMayChange) {
   MachineSpec spec = full_spec();
   const SavedState state{"pc", "tcg", "7", spec};

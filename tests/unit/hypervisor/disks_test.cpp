@@ -172,6 +172,7 @@ TEST_F(Disks, AreMergedUpToTheOneTheGuestWrites) {
       {.disk_key = 2000, .into = chain[0].path, .top = chain[2].path, .commit = commit}));
   EXPECT_TRUE(committed);
   EXPECT_EQ(find_disk(machine->spec(), 2000).chain, std::vector<DiskImage>{chain[0]});
+  EXPECT_EQ(ear.next<StateChanged>().to, MachineState::running);  // its start
   EXPECT_EQ(ear.next<StateChanged>().to, MachineState::paused);
   EXPECT_EQ(ear.next<StateChanged>().to, MachineState::running);
   EXPECT_EQ(line.ask('n'), '0');

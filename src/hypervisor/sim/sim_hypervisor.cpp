@@ -327,8 +327,10 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     if (state == state_) return;
     ran_ = running_time();
     since_ = Clock::now();
+    const bool had_agent = agent_connected();
     const MachineState former = std::exchange(state_, state);
     emit(StateChanged{former, state});
+    if (agent_connected() != had_agent) emit(AgentChanged{!had_agent});
     if (state == MachineState::running || state == MachineState::paused)
       directory_->remember(spec_, state);
   }

@@ -27,6 +27,7 @@ TEST_F(Sim, GoesThroughTheStatesARealMachineDoes) {
   EXPECT_EQ(machine->state(), MachineState::ready);
   lab.run(machine->resume());
   EXPECT_EQ(ear.next<StateChanged>().to, MachineState::running);
+  EXPECT_TRUE(ear.next<AgentChanged>().connected);
   EXPECT_TRUE(machine->agent_connected());
   lab.run(machine->pause());
   EXPECT_EQ(ear.next<StateChanged>().to, MachineState::paused);

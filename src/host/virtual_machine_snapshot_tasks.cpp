@@ -25,6 +25,12 @@ datastore::Location free_delta_of(const datastore::Location& disk) {
   return datastore::free_delta(datastore::read_chain(disk));
 }
 
+// Of a guest that runs; one that is off has no memory and nothing to flush.
+void refuse_unserved(const std::string& vm, bool memory, bool quiesced) {
+  if (memory) throw kernel::not_supported("A snapshot of the memory of " + vm);
+  if (quiesced) throw kernel::not_supported("A quiesced snapshot of " + vm);
+}
+
 }  // namespace
 
 // --- Taking ------------------------------------------------------------------------------------
@@ -154,12 +160,14 @@ hypervisor::SnapshotRequest VirtualMachine::snapshot_request() const {
 
 Async<MoRef> VirtualMachine::CreateSnapshot_Task(model::Call& call,
                                                  const vim::CreateSnapshotRequestType& r) {
+  if (powered_on()) refuse_unserved(properties().name, r.memory, r.quiesce);
   NewSnapshot wanted{.name = r.name, .description = r.description.value_or("")};
   co_return start_snapshot(call, "CreateSnapshot_Task", std::move(wanted));
 }
 
 Async<MoRef> VirtualMachine::CreateSnapshotEx_Task(model::Call& call,
                                                    const vim::CreateSnapshotExRequestType& r) {
+  if (powered_on()) refuse_unserved(properties().name, r.memory, bool(r.quiesceSpec));
   NewSnapshot wanted{.name = r.name, .description = r.description.value_or("")};
   co_return start_snapshot(call, "CreateSnapshotEx_Task", std::move(wanted));
 }

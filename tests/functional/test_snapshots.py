@@ -308,3 +308,12 @@ def test_merging_while_the_guest_writes(client, make_vm, boot_guest):
     assert written(guest.console) == expected(count)
     client.wait(vm.PowerOffVM_Task())
     assert written(find_data_disk(boot_guest(vm)).console) == expected(count)
+
+
+def test_memory_and_quiescing_are_refused_by_name(client, idle_vm):
+    client.wait(idle_vm.PowerOnVM_Task())
+    for wanted in ({"memory": True}, {"quiesce": True}):
+        with fault(vmodl.fault.NotSupported, idle_vm.name):
+            take(client, idle_vm, "refused", **wanted)
+    assert not idle_vm.snapshot
+    client.wait(idle_vm.PowerOffVM_Task())

@@ -1,6 +1,7 @@
 #include "kernel/task.h"
 
 #include <algorithm>
+#include <ranges>
 #include <vector>
 
 #include "kernel/faults.h"
@@ -8,6 +9,9 @@
 
 namespace virga::kernel {
 namespace {
+
+// Of the tasks that are kept, those that are listed as recent.
+constexpr std::size_t kRecent = 200;
 
 // One task, and the handle its work holds on it.
 class Task final : public Implements<vim::Task>, public TaskHandle {
@@ -123,6 +127,8 @@ struct TaskTable::State : std::enable_shared_from_this<TaskTable::State> {
 
   std::shared_ptr<Task> create(model::Call& call, const TaskSpec& spec);
   Async<void> execute(std::shared_ptr<Task> task, std::function<Async<Any>(TaskHandle&)> work);
+  // Newest first.
+  auto recent() const { return tasks | std::views::take(kRecent); }
   void list_at(const MoRef& entity);
   void forget_oldest();
   void tell();
@@ -165,6 +171,7 @@ std::shared_ptr<Task> TaskTable::State::create(model::Call& call, const TaskSpec
   inventory.add(task);
   tasks.push_front(task);
   list_at(spec.entity);
+  if (tasks.size() > kRecent) list_at(tasks[kRecent]->guard());
   return task;
 }
 
@@ -173,7 +180,7 @@ void TaskTable::State::list_at(const MoRef& entity) {
   const auto object = inventory.find(entity);
   if (!object) return;
   model::Array<MoRef> own;
-  for (const auto& task : tasks) {
+  for (const auto& task : recent()) {
     if (task->guard() == entity) own.push_back(task->self());
   }
   object->set_recent_tasks(std::move(own));
@@ -244,12 +251,8 @@ void TaskTable::on_change(std::function<void()> hook) {
 }
 
 std::vector<MoRef> TaskTable::recent() const {
-  constexpr std::size_t most = 200;
   std::vector<MoRef> refs;
-  for (const auto& task : state_->tasks) {
-    if (refs.size() == most) break;
-    refs.push_back(task->self());
-  }
+  for (const auto& task : state_->recent()) refs.push_back(task->self());
   return refs;
 }
 

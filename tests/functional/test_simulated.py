@@ -101,6 +101,19 @@ def test_a_medium_changes_while_it_runs(client, make_vm):
     assert drive.backing.fileName == client.path("some.iso")
 
 
+def test_an_entity_lists_those_of_the_newest_200_tasks_that_are_its_own(client, make_vm):
+    busy, idle = make_vm("busy", bare=True), make_vm("idle", bare=True)
+    client.wait(idle.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="once")))
+    for number in range(199):
+        client.wait(busy.ReconfigVM_Task(vim.vm.ConfigSpec(annotation=str(number))))
+    assert len(idle.recentTask) == 1
+    last = busy.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="last"))
+    client.wait(last)
+    assert not idle.recentTask
+    assert len(busy.recentTask) == 200
+    assert busy.recentTask[0] == last
+
+
 def test_screen_and_serial_line_are_refused_by_name(client, vm):
     client.wait(vm.PowerOnVM_Task())
     with fault(vmodl.fault.NotSupported, "simulated"):

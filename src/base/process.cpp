@@ -10,22 +10,18 @@
 #include <csignal>
 
 #include "base/error.h"
-#include "base/file.h"
 
 extern char** environ;
 
 namespace virga {
-namespace {
-
-struct Pipe {
-  Fd read, write;
-};
 
 Pipe make_pipe() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) throw system_error("pipe", "cannot make");
   return {Fd(ends[0]), Fd(ends[1])};
 }
+
+namespace {
 
 pid_t start(const std::vector<std::string>& argv, const Pipe& in, const Pipe& out,
             const Pipe& err) {

@@ -5,7 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
+
 namespace virga {
+
+struct Pipe {
+  Fd read, write;
+};
+// Close-on-exec at both ends.
+Pipe make_pipe();
 
 struct ProcessResult {
   int exit_code = 0;     // 128 + N when signal N ended it

@@ -9,7 +9,7 @@
 #include <iostream>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/process.h"
 #include "cli/commands.h"
 #include "cli/connection.h"
 
@@ -67,16 +67,6 @@ int exit_code_of(pid_t pid) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-struct Pipe {
-  Fd out, in;
-};
-
-Pipe make_pipe() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw system_error("pipe", "cannot make");
-  return {Fd(ends[0]), Fd(ends[1])};
-}
-
 // The host's ready line; "" when it ended before.
 std::string read_ready_line(int fd) {
   std::string line;
@@ -123,9 +113,9 @@ int up(const UpOptions& options) {
     arguments.insert(arguments.end(), {"--password-file", options.password_file.string()});
   std::cerr << "virga: starting the host\n";
   Pipe pipe = make_pipe();
-  const pid_t host = start_host(arguments, pipe.in.get());
-  pipe.in = Fd();
-  const std::string ready = read_ready_line(pipe.out.get());
+  const pid_t host = start_host(arguments, pipe.write.get());
+  pipe.write = Fd();
+  const std::string ready = read_ready_line(pipe.read.get());
   if (ready.empty()) return exit_code_of(host);
   std::cout << ready << std::endl;
   if (!options.welcome_image.empty()) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <stdexcept>
 #include <string>
 
 #include "base/error.h"
@@ -18,6 +19,17 @@ void expect_error(ErrorKind kind, const std::string& part, Statement statement) 
     EXPECT_EQ(error.kind(), kind) << error.what();
     EXPECT_THAT(std::string(error.what()), testing::HasSubstr(part));
   }
+}
+
+// The Error the statement throws, for more to be asked of it.
+template <class Statement>
+Error failure_of(Statement statement) {
+  try {
+    statement();
+  } catch (const Error& error) {
+    return error;
+  }
+  throw std::runtime_error("it did not fail");
 }
 
 }  // namespace virga

@@ -20,6 +20,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/process.h"
 
 namespace virga::hypervisor {
 namespace {
@@ -35,15 +36,6 @@ std::string find_program(const std::string& name) {
     rest.erase(0, colon + 1);
   }
   throw error(ErrorKind::not_found, name, "the program {} is not installed", name);
-}
-
-struct Pipe {
-  Fd read, write;
-};
-Pipe make_pipe() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw system_error("pipe", "cannot make");
-  return {Fd(ends[0]), Fd(ends[1])};
 }
 
 // What the child needs, prepared beforehand: between fork and exec it may not allocate.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 
+#include "../expect_error.h"
 #include "base/error.h"
 #include "base/process.h"
 #include "lab.h"
@@ -82,15 +83,6 @@ struct Disks : ::testing::Test {
   }
   std::shared_ptr<Machine> start() { return start(spec()); }
 };
-
-Error failure_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& e) {
-    return e;
-  }
-  throw std::runtime_error("it did not fail");
-}
 
 TEST_F(Disks, BootFromAChain) {
   make_chain(3);

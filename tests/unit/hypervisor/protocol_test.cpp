@@ -6,6 +6,7 @@
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
 
+#include "../expect_error.h"
 #include "base/error.h"
 #include "hypervisor/qemu/fields.h"
 #include "hypervisor/qemu/guest_agent.h"
@@ -72,15 +73,6 @@ class Peer {
   Unix::acceptor acceptor_;
   Unix::socket client_;
 };
-
-Error failure_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& e) {
-    return e;
-  }
-  throw std::runtime_error("it did not fail");
-}
 
 // ---- QMP
 

@@ -10,6 +10,7 @@
 
 #include <fstream>
 
+#include "../expect_error.h"
 #include "base/error.h"
 #include "crash_point.h"
 #include "hypervisor/qemu/accelerator.h"
@@ -32,16 +33,6 @@ struct Qemu : ::testing::Test {
     return machine;
   }
 };
-
-template <class Work>
-Error failure_of(Work work) {
-  try {
-    work();
-  } catch (const Error& e) {
-    return e;
-  }
-  throw std::runtime_error("it did not fail");
-}
 
 std::string status_line(pid_t pid, const std::string& name) {
   std::ifstream status("/proc/" + std::to_string(pid) + "/status");
@@ -394,7 +385,7 @@ TEST_F(Qemu, BuildsEveryDevice) {
   lab.run(machine->power_off());
 }
 
-TEST_F(Qemu, BootsByEfi) {
+TEST_F(Qemu, StartsWithEfiFirmware) {
   MachineSpec spec = lab.spec();
   spec.memory_mib = 128;
   spec.firmware = Firmware::efi;

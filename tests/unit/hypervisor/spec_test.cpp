@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "../expect_error.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "hypervisor/machine_spec.h"
@@ -61,15 +62,6 @@ MachineSpec full_spec() {
   spec.boot_delay_ms = 3000;
   spec.boot_retry_ms = 10000;
   return spec;
-}
-
-Error failure_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& e) {
-    return e;
-  }
-  throw std::runtime_error("it did not fail");
 }
 
 template <class Change>

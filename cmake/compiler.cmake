@@ -31,11 +31,6 @@ if(VIRGA_SANITIZE OR VIRGA_FUZZ)
   # clang 14 cannot assemble coroutines with the check of function types.
   add_compile_options($<$<CXX_COMPILER_ID:Clang>:-fno-sanitize=function>)
 endif()
-if(VIRGA_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # Instrumented, g++ 12 reports this too: it sees through the allocation of coroutine frames, not
-  # through their release.
-  add_compile_options(-Wno-mismatched-new-delete)
-endif()
 if(VIRGA_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()

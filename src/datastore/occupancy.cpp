@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <vector>
 
 #include "base/error.h"
@@ -24,7 +25,7 @@ std::optional<std::uint64_t> shared_bytes(int fd) {
   auto* map = reinterpret_cast<fiemap*>(buffer);
   std::uint64_t shared = 0, from = 0;
   for (;;) {
-    *map = {};
+    std::memset(map, 0, sizeof *map);
     map->fm_start = from;
     map->fm_length = FIEMAP_MAX_OFFSET - from;
     map->fm_extent_count = extents_at_once;

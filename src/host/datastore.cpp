@@ -14,7 +14,7 @@
 namespace virga::host {
 namespace {
 
-constexpr const char* kTable = "datastore";    // uuid → "name\npath"
+constexpr const char* kTable = "datastore";  // uuid → "name\npath"
 
 vim::DatastoreCapability capability() {
   vim::DatastoreCapability capability;
@@ -71,28 +71,32 @@ void check_name(const Host& host, const std::string& name) {
     throw kernel::invalid_name(name, refused.what());
   }
   const auto existing = host.datastores.find(name);
-  if (existing != host.datastores.end()) throw kernel::duplicate_name(name, existing->second->self());
+  if (existing != host.datastores.end())
+    throw kernel::duplicate_name(name, existing->second->self());
 }
 
 }  // namespace
 
 Datastore::Datastore(Host& host, MoRef self, std::shared_ptr<const datastore::Datastore> files)
-    : Entity(host, self, [&] {
-        auto properties = entity_properties<Properties>(files->name(), names::datastore_folder);
-        properties.capability = model::share(capability());
-        properties.host.push_back(mount(*files));
-        properties.browser = {"HostDatastoreBrowser", "browser-" + self.value};
-        fill(properties, self, *files, files->space(), 0);
-        return properties;
-      }()), files_(std::move(files)) {}
+    : Entity(host, self,
+             [&] {
+               auto properties =
+                   entity_properties<Properties>(files->name(), names::datastore_folder);
+               properties.capability = model::share(capability());
+               properties.host.push_back(mount(*files));
+               properties.browser = {"HostDatastoreBrowser", "browser-" + self.value};
+               fill(properties, self, *files, files->space(), 0);
+               return properties;
+             }()),
+      files_(std::move(files)) {}
 
 Async<void> Datastore::refresh() {
   const auto files = files_;
   const auto work = [files] {
     return std::pair(files->space(), datastore::uncommitted_space(*files));
   };
-  const auto [space, uncommitted] = co_await offload(host().kernel.workers, work);
-  update([&](Properties& p) { fill(p, self(), *files, space, uncommitted); });
+  const auto found = co_await offload(host().kernel.workers, work);
+  update([&](Properties& p) { fill(p, self(), *files, found.first, found.second); });
 }
 
 Async<void> Datastore::RefreshDatastore(model::Call&, const vim::RefreshDatastoreRequestType&) {
@@ -132,22 +136,24 @@ Async<void> Datastore::rename(std::string name, std::string user) {
   host().post(std::move(event), fmt::format("Renamed datastore from {} to {}", before, name), user);
 }
 
-Async<void> Datastore::RenameDatastore(model::Call& call, const vim::RenameDatastoreRequestType& r) {
+Async<void> Datastore::RenameDatastore(model::Call& call,
+                                       const vim::RenameDatastoreRequestType& r) {
   co_await rename(r.newName, kernel::context(call).user());
 }
 
 Async<MoRef> Datastore::Rename_Task(model::Call& call, const vim::RenameRequestType& r) {
   const std::string user = kernel::context(call).user(), name = r.newName;
   host().kernel.authorization.check(host().kernel.inventory, user, *this, "Datastore.Rename");
-  co_return host().kernel.tasks.run(
-      call, {"Rename_Task", "Datastore.rename", self(), properties().name},
-      [this, name, user](kernel::TaskHandle&) -> Async<Any> {
-        co_await rename(name, user);
-        co_return Any();
-      });
+  co_return host().kernel.tasks.run(call,
+                                    {"Rename_Task", "Datastore.rename", self(), properties().name},
+                                    [this, name, user](kernel::TaskHandle&) -> Async<Any> {
+                                      co_await rename(name, user);
+                                      co_return Any();
+                                    });
 }
 
-Async<void> Datastore::DestroyDatastore(model::Call& call, const vim::DestroyDatastoreRequestType&) {
+Async<void> Datastore::DestroyDatastore(model::Call& call,
+                                        const vim::DestroyDatastoreRequestType&) {
   close_datastore(host(), self(), kernel::context(call).user());
   co_return;
 }

@@ -15,9 +15,15 @@ namespace {
 constexpr const char* kFirstSwitch = "vSwitch0";
 constexpr const char* kFirstPortGroup = "VM Network";
 
-std::string switch_key(const std::string& name) { return "key-vim.host.VirtualSwitch-" + name; }
-std::string port_group_key(const std::string& name) { return "key-vim.host.PortGroup-" + name; }
-std::string nic_key(const std::string& device) { return "key-vim.host.PhysicalNic-" + device; }
+std::string switch_key(const std::string& name) {
+  return "key-vim.host.VirtualSwitch-" + name;
+}
+std::string port_group_key(const std::string& name) {
+  return "key-vim.host.PortGroup-" + name;
+}
+std::string nic_key(const std::string& device) {
+  return "key-vim.host.PhysicalNic-" + device;
+}
 
 // --- To the API -------------------------------------------------------------------------------
 
@@ -34,7 +40,7 @@ vim::HostDnsConfig dns_config(const std::string& full_name) {
     words >> keyword;
     if (keyword == "nameserver" && words >> word) dns.address.push_back(word);
     if (keyword == "search") {
-      dns.searchDomain.clear();    // the last one counts
+      dns.searchDomain.clear();  // the last one counts
       while (words >> word) dns.searchDomain.push_back(word);
     }
   }
@@ -78,8 +84,8 @@ vim::HostVirtualSwitch describe(const switching::VirtualSwitch& from,
   }
   auto standard = policy({});
   vim::HostNicTeamingPolicy teaming;
-  teaming.policy = from.teaming == switching::Teaming::source_mac ? "loadbalance_srcmac"
-                                                                 : "failover_explicit";
+  teaming.policy =
+      from.teaming == switching::Teaming::source_mac ? "loadbalance_srcmac" : "failover_explicit";
   if (!from.uplinks.empty()) {
     vim::HostNicOrderPolicy order;
     order.activeNic = from.uplinks;
@@ -142,7 +148,8 @@ switching::SecurityPolicy security(const vim::HostNetworkPolicy& policy) {
   return security;
 }
 
-switching::VirtualSwitch translate(const std::string& name, const vim::HostVirtualSwitchSpec* spec) {
+switching::VirtualSwitch translate(const std::string& name,
+                                   const vim::HostVirtualSwitchSpec* spec) {
   switching::VirtualSwitch wanted;
   wanted.name = name;
   if (!spec) return wanted;
@@ -153,13 +160,15 @@ switching::VirtualSwitch translate(const std::string& name, const vim::HostVirtu
   } else if (const auto* simple = spec->bridge.as<vim::HostVirtualSwitchSimpleBridge>()) {
     wanted.uplinks = {simple->nicDevice};
   } else if (spec->bridge) {
-    throw kernel::not_supported("spec.bridge of type " + std::string(spec->bridge->type_info().name));
+    throw kernel::not_supported("spec.bridge of type " +
+                                std::string(spec->bridge->type_info().name));
   }
   if (!spec->policy) return wanted;
   refuse_shaping(*spec->policy, "spec");
   const auto& teaming = spec->policy->nicTeaming;
   if (teaming && teaming->policy) {
-    if (*teaming->policy == "failover_explicit") wanted.teaming = switching::Teaming::explicit_failover;
+    if (*teaming->policy == "failover_explicit")
+      wanted.teaming = switching::Teaming::explicit_failover;
     else if (*teaming->policy != "loadbalance_srcmac" && *teaming->policy != "loadbalance_srcid")
       throw kernel::not_supported("The teaming policy " + *teaming->policy);
   }
@@ -184,15 +193,18 @@ switching::PortGroup translate(const vim::HostPortGroupSpec& spec) {
       detail.name = failure.subject();
       throw kernel::Fault(std::move(detail), failure.what());
     }
-    case ErrorKind::not_found: throw kernel::Fault(vim::NotFound{}, failure.what());
+    case ErrorKind::not_found:
+      throw kernel::Fault(vim::NotFound{}, failure.what());
     case ErrorKind::busy: {
       vim::ResourceInUse detail;
       detail.name = failure.subject();
       throw kernel::Fault(std::move(detail), failure.what());
     }
     case ErrorKind::invalid_argument:
-    case ErrorKind::unsupported: throw kernel::from_error(failure);
-    default: throw kernel::Fault(vim::HostConfigFault{}, failure.what());
+    case ErrorKind::unsupported:
+      throw kernel::from_error(failure);
+    default:
+      throw kernel::Fault(vim::HostConfigFault{}, failure.what());
   }
 }
 
@@ -204,21 +216,26 @@ Async<void> translated(Async<void> operation) {
   }
 }
 
-Async<void> made(Async<switching::PortGroup> operation) { co_await std::move(operation); }
+Async<void> made(Async<switching::PortGroup> operation) {
+  co_await std::move(operation);
+}
 
 }  // namespace
 
 HostNetworkSystem::HostNetworkSystem(Host& host)
-    : Implements(host.kernel.inventory, names::network_system, [] {
-        Properties properties;
-        vim::HostNetCapabilities capabilities;
-        capabilities.supportsNicTeaming = true;
-        capabilities.nicTeamingPolicy = {"loadbalance_srcmac", "loadbalance_srcid", "failover_explicit"};
-        capabilities.supportsVlan = true;
-        capabilities.vswitchConfigSupported = true;
-        properties.capabilities = model::share(std::move(capabilities));
-        return properties;
-      }()), host_(host) {
+    : Implements(host.kernel.inventory, names::network_system,
+                 [] {
+                   Properties properties;
+                   vim::HostNetCapabilities capabilities;
+                   capabilities.supportsNicTeaming = true;
+                   capabilities.nicTeamingPolicy = {"loadbalance_srcmac", "loadbalance_srcid",
+                                                    "failover_explicit"};
+                   capabilities.supportsVlan = true;
+                   capabilities.vswitchConfigSupported = true;
+                   properties.capabilities = model::share(std::move(capabilities));
+                   return properties;
+                 }()),
+      host_(host) {
   set_guard(names::host_system);
 }
 
@@ -254,8 +271,9 @@ void HostNetworkSystem::publish() {
     if (!host_.network(group.name)) host_.add_network(std::make_shared<Network>(host_, group.name));
   }
   for (const auto& [name, network] : std::map(host_.networks)) {
-    const bool exists = std::any_of(groups.begin(), groups.end(),
-                                    [&](const auto& group) { return group.name == name; });
+    const bool exists =
+        std::any_of(groups.begin(), groups.end(),
+                    [&name = name](const auto& group) { return group.name == name; });
     if (!exists) host_.remove_network(network->self());
   }
 }
@@ -292,7 +310,8 @@ Async<void> HostNetworkSystem::RemovePortGroup(model::Call&,
     vim::ResourceInUse detail;
     detail.type = "Network";
     detail.name = r.pgName;
-    throw kernel::Fault(std::move(detail), fmt::format("Virtual machines are configured for {}.", r.pgName));
+    throw kernel::Fault(std::move(detail),
+                        fmt::format("Virtual machines are configured for {}.", r.pgName));
   }
   co_await translated(host_.switching->remove_port_group(r.pgName));
   publish();
@@ -302,13 +321,13 @@ Async<void> HostNetworkSystem::UpdatePortGroup(model::Call&,
                                                const vim::UpdatePortGroupRequestType& r) {
   switching::PortGroup wanted = translate(r.portgrp);
   for (const auto& present : host_.switching->port_groups())
-    if (present.name == r.pgName) wanted.nat = present.nat;    // the API does not speak of it
+    if (present.name == r.pgName) wanted.nat = present.nat;  // the API does not speak of it
   co_await translated(made(host_.switching->update_port_group(r.pgName, std::move(wanted))));
   publish();
 }
 
-Async<void> HostNetworkSystem::RefreshNetworkSystem(
-    model::Call&, const vim::RefreshNetworkSystemRequestType&) {
+Async<void> HostNetworkSystem::RefreshNetworkSystem(model::Call&,
+                                                    const vim::RefreshNetworkSystemRequestType&) {
   publish();
   co_return;
 }

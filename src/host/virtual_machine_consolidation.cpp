@@ -16,7 +16,7 @@ vmx::Consolidation VirtualMachine::consolidation() const {
   vmx::DiskTree tree = disk_tree(config_, snapshots_, context());
   for (const auto& [disk, parent] : tree.parents) {
     const auto& vms = host().virtual_machines;
-    const bool is_shared = std::ranges::any_of(vms, [&](const auto& entry) {
+    const bool is_shared = std::ranges::any_of(vms, [&, &disk = disk](const auto& entry) {
       return entry.second.get() != this && entry.second->consists_of(disk);
     });
     if (is_shared) tree.shared.insert(disk);

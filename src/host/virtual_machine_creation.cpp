@@ -1,7 +1,7 @@
 // How VMs come and go: created, registered, brought back after a restart, unregistered, destroyed.
 //
-// What takes several steps is journaled in the database first (table "unfinished"), so that a daemon
-// killed in between finishes or undoes it at its next start.
+// What takes several steps is journaled in the database first (table "unfinished"), so that a
+// daemon killed in between finishes or undoes it at its next start.
 #include <algorithm>
 #include <charconv>
 
@@ -24,7 +24,7 @@
 namespace virga::host {
 namespace {
 
-constexpr const char* kVirtualMachines = "vm";        // moId → path of the .vmx, by uuid
+constexpr const char* kVirtualMachines = "vm";  // moId → path of the .vmx, by uuid
 constexpr const char* kCounters = "counter";
 // "create [uuid] x.vmx", "reconfigure [uuid] x.vmx", "destroy [uuid] x.vmx" → the disks concerned
 constexpr const char* kUnfinished = "unfinished";
@@ -61,8 +61,8 @@ std::string file_name(const std::string& name) {
   return safe == "." || safe == ".." ? "vm" : safe;
 }
 
-// Where a new VM goes: "[ds]" means a new folder named for it, "[ds] folder" that folder, and a path
-// that ends in .vmx is the file itself.
+// Where a new VM goes: "[ds]" means a new folder named for it, "[ds] folder" that folder, and a
+// path that ends in .vmx is the file itself.
 vmx::DatastorePath place_for(Host& host, const std::string& name, const std::string& wanted) {
   const auto asked = vmx::DatastorePath::parse(host.locate(wanted).display());
   const std::string base = file_name(name);
@@ -96,8 +96,10 @@ std::vector<datastore::Location> own_files(const datastore::Location& config_fil
   std::vector<datastore::Location> files;
   for (const std::string& name :
        {config.nvram, config.extended_config, config.suspend_state, stem + ".nvram", stem + ".vmsd",
-        stem + ".vmxf", stem + ".vmss", stem + ".vmx.lck", std::string(log_name), std::string("serial0.log")}) {
-    if (!name.empty() && name.find('/') == std::string::npos) files.push_back(config_file.sibling(name));
+        stem + ".vmxf", stem + ".vmss", stem + ".vmx.lck", std::string(log_name),
+        std::string("serial0.log")}) {
+    if (!name.empty() && name.find('/') == std::string::npos)
+      files.push_back(config_file.sibling(name));
   }
   if (!config_file.datastore->exists(config_file.parent().path)) return files;
   for (const std::string& name : datastore::file_names(config_file.parent())) {
@@ -108,8 +110,8 @@ std::vector<datastore::Location> own_files(const datastore::Location& config_fil
   return files;
 }
 
-// Removes what a VM consists of: its disks and whatever else `parts` names, and its own files. May be
-// called again after it was interrupted.
+// Removes what a VM consists of: its disks and whatever else `parts` names, and its own files. May
+// be called again after it was interrupted.
 void delete_files(const datastore::Location& config_file, const vmx::MachineConfig& config,
                   const std::vector<datastore::Location>& parts) {
   for (const auto& part : parts) {
@@ -154,7 +156,8 @@ struct Draft {
 };
 
 // Makes folder, disks and files; on failure or cancellation nothing of them is left.
-void make_files(Draft& draft, const std::vector<std::pair<datastore::Location, datastore::DiskSpec>>& disks,
+void make_files(Draft& draft,
+                const std::vector<std::pair<datastore::Location, datastore::DiskSpec>>& disks,
                 kernel::TaskHandle& handle) {
   const auto config_path = vmx::DatastorePath::parse(draft.config_file.display());
   const datastore::Location folder{draft.config_file.datastore, config_path.parent().path()};
@@ -165,9 +168,12 @@ void make_files(Draft& draft, const std::vector<std::pair<datastore::Location, d
       draft.made_folder = true;
     }
     for (const auto& [place, spec] : disks) {
-      datastore::create_disk(place, spec, [&](std::uint64_t done, std::uint64_t total) {
-        if (total > 0) handle.report(static_cast<int>(done * 90 / total));
-      }, handle.stop_token());
+      datastore::create_disk(
+          place, spec,
+          [&](std::uint64_t done, std::uint64_t total) {
+            if (total > 0) handle.report(static_cast<int>(done * 90 / total));
+          },
+          handle.stop_token());
       ++made;
     }
     write_file(draft.config_file.sibling(config_path.stem() + ".vmsd"), "");
@@ -214,12 +220,14 @@ Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::s
   if (plan.config.bios_uuid.empty()) plan.config.bios_uuid = make_uuid();
   if (plan.config.instance_uuid.empty()) plan.config.instance_uuid = make_uuid();
   if (const auto other = vm_with_instance_uuid(host, plan.config.instance_uuid))
-    throw kernel::invalid_argument("config.instanceUuid", other->properties().name + " has it already");
+    throw kernel::invalid_argument("config.instanceUuid",
+                                   other->properties().name + " has it already");
   plan.config.extended_config = config_path.stem() + ".vmxf";
   vmx::generate_missing_macs(plan.config, config_context(host, config_path).mac_in_use);
 
   std::vector<std::pair<datastore::Location, datastore::DiskSpec>> disks;
-  for (const DiskToCreate& disk : plan.create) disks.emplace_back(host.locate(disk.path.format()), disk.spec);
+  for (const DiskToCreate& disk : plan.create)
+    disks.emplace_back(host.locate(disk.path.format()), disk.spec);
   Draft draft{config_file, false, plan.create, plan.config};
   const std::string journal = "create " + config_file.lasting_name();
   json::array planned;
@@ -243,13 +251,15 @@ Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::s
   record(host, *vm);
   host.kernel.database->erase(kUnfinished, journal);
   host.add_virtual_machine(vm);
-  co_await vm->load();    // now that its datastores and networks can refer to it
+  co_await vm->load();  // now that its datastores and networks can refer to it
   vm->settle_without_guest();
   vm->log("Created by " + user);
   vim::VmCreatedEvent event;
   event.vm = model::share(argument_of(*vm));
-  host.post(std::move(event), fmt::format("Created virtual machine {} on {} in ha-datacenter", name,
-                                          host.identity.name), user);
+  host.post(
+      std::move(event),
+      fmt::format("Created virtual machine {} on {} in ha-datacenter", name, host.identity.name),
+      user);
   report_mac_conflicts(host, *vm, {});
   co_return model::any(vm->self());
 }
@@ -267,14 +277,16 @@ void tell_conflict(Host& host, const VirtualMachine& vm, const VirtualMachine& t
   conflict.instanceUuid = twin.config().instance_uuid;
   host.post(std::move(conflict),
             fmt::format("The instance UUID of {} is that of {}", vm.properties().name,
-                        twin.properties().name), user);
+                        twin.properties().name),
+            user);
   vim::VmInstanceUuidChangedEvent change;
   change.vm = model::share(argument_of(vm));
   change.oldInstanceUuid = twin.config().instance_uuid;
   change.newInstanceUuid = vm.config().instance_uuid;
   host.post(std::move(change),
             fmt::format("The instance UUID of {} is {} now", vm.properties().name,
-                        vm.config().instance_uuid), user);
+                        vm.config().instance_uuid),
+            user);
 }
 
 }  // namespace
@@ -286,14 +298,14 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   if (path.extension() != ".vmx" && path.extension() != ".vmtx")
     throw kernel::invalid_argument("path", path.format() + " is no .vmx");
   if (wanted.as_template && path.extension() != ".vmtx")
-    throw kernel::not_supported("Registering " + path.format() + ", which is no .vmtx, as a template");
+    throw kernel::not_supported("Registering " + path.format() +
+                                ", which is no .vmtx, as a template");
   for (const auto& [ref, vm] : host.virtual_machines) {
     if (vm->config_file().display() == config_file.display())
       throw kernel::already_exists(vm->properties().name);
   }
   const auto work = [config_file] { return read_all(config_file); };
-  const std::string text =
-      co_await offload(host.kernel.workers, work);
+  const std::string text = co_await offload(host.kernel.workers, work);
   auto file = vmx::VmxFile::parse(text, config_file.display());
   vmx::MachineConfig config = vmx::read(file);
   if (wanted.name) config.display_name = *wanted.name;
@@ -305,7 +317,8 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   adopt_references(config, config_context(host, path), folder);
   const auto twin = vm_with_instance_uuid(host, config.instance_uuid);
   if (twin) config.instance_uuid = make_uuid();
-  auto vm = std::make_shared<VirtualMachine>(host, next_reference(host), config_file, std::move(file));
+  auto vm =
+      std::make_shared<VirtualMachine>(host, next_reference(host), config_file, std::move(file));
   co_await vm->take_over(config);
   co_await vm->load();
   record(host, *vm);
@@ -315,8 +328,10 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   vm->log("Registered by " + user);
   vim::VmRegisteredEvent event;
   event.vm = model::share(argument_of(*vm));
-  host.post(std::move(event), fmt::format("Registered {} on {} in ha-datacenter",
-                                          vm->properties().name, host.identity.name), user);
+  host.post(std::move(event),
+            fmt::format("Registered {} on {} in ha-datacenter", vm->properties().name,
+                        host.identity.name),
+            user);
   report_mac_conflicts(host, *vm, {});
   if (twin) tell_conflict(host, *vm, *twin, user);
   co_return model::any(vm->self());
@@ -362,9 +377,8 @@ void finish_reconfiguration(const Host& host, const VirtualMachine* vm,
     throw error(ErrorKind::gone, {}, "its configuration cannot be read");
   for (const auto& disk : disks) {
     const auto& vms = host.virtual_machines;
-    const bool wanted = std::any_of(vms.begin(), vms.end(), [&](const auto& entry) {
-      return entry.second->has_disk(disk);
-    });
+    const bool wanted = std::any_of(
+        vms.begin(), vms.end(), [&](const auto& entry) { return entry.second->has_disk(disk); });
     if (!wanted && disk.datastore->exists(disk.path)) datastore::delete_disk(disk);
   }
 }
@@ -434,10 +448,10 @@ Async<void> end_stray(const Host& host, std::shared_ptr<hypervisor::Machine> mac
   if (machine->state() == hypervisor::MachineState::exited) co_return;
   const auto known = host.kernel.database->all(kVirtualMachines);
   const auto& vms = host.virtual_machines;
-  const bool all_read = vms.size() == known.size() &&
-                        std::none_of(vms.begin(), vms.end(), [](const auto& vm) {
-                          return vm.second->properties().runtime->connectionState != State::connected;
-                        });
+  const bool all_read =
+      vms.size() == known.size() && std::none_of(vms.begin(), vms.end(), [](const auto& vm) {
+        return vm.second->properties().runtime->connectionState != State::connected;
+      });
   logger("vm")->error("a guest runs that no VM of the inventory owns: {} ({}); it is {}",
                       machine->spec().name, machine->id(),
                       all_read ? "ended" : "left alone, for not every VM could be read");
@@ -496,10 +510,10 @@ std::vector<datastore::Location> VirtualMachine::own_parts() const {
   for (const auto& [disk, parent] : disk_tree(config_, snapshots_, context()).parents) {
     const auto place = host().locate(disk);
     const auto& vms = host().virtual_machines;
-    const bool shared = std::any_of(vms.begin(), vms.end(), [&](const auto& entry) {
+    const bool shared = std::any_of(vms.begin(), vms.end(), [&, &disk = disk](const auto& entry) {
       return entry.second.get() != this && entry.second->consists_of(disk);
     });
-    const bool listed = std::any_of(parts.begin(), parts.end(), [&](const auto& part) {
+    const bool listed = std::any_of(parts.begin(), parts.end(), [&disk = disk](const auto& part) {
       return part.display() == disk;
     });
     if (!shared && !listed) parts.push_back(place);
@@ -514,8 +528,9 @@ void VirtualMachine::unregister(const std::string& user) {
   withdraw_snapshots();
   host().kernel.database->erase(kVirtualMachines, self().value);
   vim::VmRemovedEvent event;
-  post(std::move(event), fmt::format("Removed {} on {} from ha-datacenter", properties().name,
-                                     host().identity.name), user);
+  post(std::move(event),
+       fmt::format("Removed {} on {} from ha-datacenter", properties().name, host().identity.name),
+       user);
   host().remove_virtual_machine(self());
 }
 

@@ -1,6 +1,5 @@
 // A configuration as the hypervisor builds it.
 #include <algorithm>
-#include <ranges>
 
 #include "host/hardware_version.h"
 #include "host/vm_config.h"
@@ -148,8 +147,9 @@ void SpecBuilder::add(const vmx::Disk& disk) {
   machine.controller_key = controller_key(disk.slot);
   machine.unit = disk.slot.unit;
   machine.shared = is_shared(config_, disk);
-  for (const vmx::DatastorePath& link : disk_chain(path, context_) | std::views::reverse)
-    machine.chain.insert(machine.chain.begin(), image(name, link));
+  const std::vector<vmx::DatastorePath> links = disk_chain(path, context_);
+  for (auto link = links.rbegin(); link != links.rend(); ++link)
+    machine.chain.insert(machine.chain.begin(), image(name, *link));
   if (machine.chain.front().format != hypervisor::DiskFormat::raw)
     throw kernel::not_supported(fmt::format("{}: a delta of a disk in no datastore", name));
   const auto info = context_.disk(path);

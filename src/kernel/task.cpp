@@ -1,7 +1,6 @@
 #include "kernel/task.h"
 
 #include <algorithm>
-#include <ranges>
 #include <vector>
 
 #include "kernel/faults.h"
@@ -128,7 +127,9 @@ struct TaskTable::State : std::enable_shared_from_this<TaskTable::State> {
   std::shared_ptr<Task> create(model::Call& call, const TaskSpec& spec);
   Async<void> execute(std::shared_ptr<Task> task, std::function<Async<Any>(TaskHandle&)> work);
   // Newest first.
-  auto recent() const { return tasks | std::views::take(kRecent); }
+  std::vector<std::shared_ptr<Task>> recent() const {
+    return {tasks.begin(), tasks.begin() + std::min(tasks.size(), kRecent)};
+  }
   void list_at(const MoRef& entity);
   void forget_oldest();
   void tell();

@@ -74,11 +74,12 @@ Async<void> LineSocket::send(std::string_view text, int fd) {
 
 Async<std::string> LineSocket::receive(std::chrono::steady_clock::duration timeout) {
   struct Deadline {
+    explicit Deadline(asio::any_io_executor executor) : timer(std::move(executor)) {}
     asio::steady_timer timer;
     bool waiting = true;
     bool expired = false;
   };
-  auto deadline = std::make_shared<Deadline>(asio::steady_timer(socket_.get_executor()));
+  auto deadline = std::make_shared<Deadline>(socket_.get_executor());
   if (timeout != std::chrono::steady_clock::duration::max()) {
     deadline->timer.expires_after(timeout);
     deadline->timer.async_wait([this, deadline](boost::system::error_code) {

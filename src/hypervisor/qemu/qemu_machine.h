@@ -22,6 +22,9 @@ namespace virga::hypervisor {
 
 // What a hypervisor shares with its machines.
 struct QemuContext {
+  QemuContext(asio::any_io_executor executor, QemuOptions options)
+      : executor(std::move(executor)), options(std::move(options)) {}
+
   asio::any_io_executor executor;
   QemuOptions options;
   asio::thread_pool pool{2};  // for what blocks

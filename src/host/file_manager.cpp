@@ -77,6 +77,7 @@ Async<MoRef> FileManager::CopyDatastoreFile_Task(model::Call& call,
           if (is_disk(from)) {
             datastore::CopySpec spec;
             spec.if_exists = if_exists;
+            spec.layout = datastore::query_disk(from).layout.value_or(spec.layout);
             datastore::copy_disk(from, to, spec, into(handle), handle.stop_token());
           } else {
             datastore::copy(from, to, if_exists, into(handle), handle.stop_token());

@@ -4,6 +4,7 @@
 #include "host/disk_types.h"
 #include "host/file_manager.h"
 #include "host/names.h"
+#include "host/vm_config_planning.h"
 
 namespace virga::host {
 
@@ -17,17 +18,53 @@ datastore::Location VirtualDiskManager::place(model::Call& call, const std::stri
   return found;
 }
 
+namespace {
+
+// What a file holds is no fault of a virtual machine's configuration here.
+void run_on_disk(const VirtualDiskManager::Operation& operation,
+                 const datastore::Progress& progress, std::stop_token stop) {
+  try {
+    operation(progress, std::move(stop));
+  } catch (const Error& failure) {
+    if (failure.kind() != ErrorKind::damaged) throw;
+    throw kernel::Fault(vim::InvalidDiskFormat{}, failure.what());
+  }
+}
+
+// A copy has the size of its source, whatever else is asked for.
+void require_capacity(const datastore::Location& disk, std::int64_t kib) {
+  const std::uint64_t present = datastore::query_disk(disk).capacity;
+  if (static_cast<std::uint64_t>(kib) != present >> 10)
+    throw kernel::invalid_argument(
+        "destSpec.capacityKb",
+        fmt::format("{} has {} KiB, and so will its copy", disk.display(), present >> 10));
+}
+
+// Refuses the specs and fields that mean another disk than one in files.
+const vim::FileBackedVirtualDiskSpec* file_backed(const vim::VirtualDiskSpec& spec) {
+  const auto& type = spec.type_info();
+  if (&type == &vim::VirtualDiskSpec::static_type()) return nullptr;
+  if (&type != &vim::FileBackedVirtualDiskSpec::static_type())
+    throw kernel::not_supported("A disk by " + std::string(type.name));
+  const auto& file = static_cast<const vim::FileBackedVirtualDiskSpec&>(spec);
+  refuse_profiles(file.profile, "A storage profile of a disk");
+  if (file.crypto) throw kernel::not_supported("Encrypting a disk");
+  return &file;
+}
+
+}  // namespace
+
 MoRef VirtualDiskManager::run(model::Call& call, const char* method, const char* description_id,
                               std::string about, std::string result, Operation operation) {
   return host_.kernel.tasks.run(
       call, {method, description_id, {}, std::move(about), true},
-      [&host = host_, result = std::move(result), operation = std::move(operation)](
-          kernel::TaskHandle& handle) -> Async<Any> {
-        co_await offload(host.kernel.workers, [&] {
-          operation([&](std::uint64_t done, std::uint64_t total) {
-            if (total > 0) handle.report(static_cast<int>(done * 100 / total));
-          }, handle.stop_token());
-        });
+      [&host = host_, result = std::move(result),
+       operation = std::move(operation)](kernel::TaskHandle& handle) -> Async<Any> {
+        const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+          if (total > 0) handle.report(static_cast<int>(done * 100 / total));
+        };
+        const auto work = [&] { run_on_disk(operation, progress, handle.stop_token()); };
+        co_await offload(host.kernel.workers, work);
         Any answer;
         if (!result.empty()) answer = model::any(result);
         co_return answer;
@@ -37,15 +74,16 @@ MoRef VirtualDiskManager::run(model::Call& call, const char* method, const char*
 Async<MoRef> VirtualDiskManager::CreateVirtualDisk_Task(
     model::Call& call, const vim::CreateVirtualDiskRequestType& r) {
   const auto disk = place(call, r.name);
-  const auto* file = r.spec.as<vim::FileBackedVirtualDiskSpec>();
-  if (!file) throw kernel::not_supported("A disk by " + std::string(r.spec->type_info().name));
-  if (!file->profile.empty()) throw kernel::not_supported("A storage profile of a disk");
-  if (file->crypto) throw kernel::not_supported("Encrypting a disk");
+  const auto* file = file_backed(*r.spec);
+  if (!file) throw kernel::not_supported("A new disk by " + std::string(r.spec->type_info().name));
   if (file->capacityKb <= 0)
-    throw kernel::invalid_argument("spec.capacityKb", fmt::format("a disk of {} KiB", file->capacityKb));
+    throw kernel::invalid_argument("spec.capacityKb",
+                                   fmt::format("a disk of {} KiB", file->capacityKb));
+  const DiskType type = disk_type_of(file->diskType);
   datastore::DiskSpec spec;
   spec.capacity = static_cast<std::uint64_t>(file->capacityKb) << 10;
-  spec.provisioning = provisioning_of(file->diskType);
+  spec.provisioning = type.provisioning;
+  spec.layout = type.layout;
   spec.adapter = adapter_of(file->adapterType);
   co_return run(call, "CreateVirtualDisk_Task", "VirtualDiskManager.createVirtualDisk",
                 disk.display(), disk.display(),
@@ -57,18 +95,17 @@ Async<MoRef> VirtualDiskManager::CreateVirtualDisk_Task(
 Async<MoRef> VirtualDiskManager::DeleteVirtualDisk_Task(
     model::Call& call, const vim::DeleteVirtualDiskRequestType& r) {
   const auto disk = place(call, r.name);
-  co_return run(call, "DeleteVirtualDisk_Task", "VirtualDiskManager.deleteVirtualDisk",
-                disk.display(), "", [disk](const datastore::Progress&, std::stop_token) {
-                  datastore::delete_disk(disk);
-                });
+  co_return run(
+      call, "DeleteVirtualDisk_Task", "VirtualDiskManager.deleteVirtualDisk", disk.display(), "",
+      [disk](const datastore::Progress&, std::stop_token) { datastore::delete_disk(disk); });
 }
 
 Async<MoRef> VirtualDiskManager::MoveVirtualDisk_Task(model::Call& call,
                                                       const vim::MoveVirtualDiskRequestType& r) {
   const auto from = place(call, r.sourceName), to = place(call, r.destName);
-  const auto if_exists = r.force.value_or(false) ? datastore::IfExists::replace
-                                                 : datastore::IfExists::fail;
-  if (!r.profile.empty()) throw kernel::not_supported("A storage profile of a disk");
+  const auto if_exists =
+      r.force.value_or(false) ? datastore::IfExists::replace : datastore::IfExists::fail;
+  refuse_profiles(r.profile, "A storage profile of a disk");
   co_return run(call, "MoveVirtualDisk_Task", "VirtualDiskManager.moveVirtualDisk", from.display(),
                 to.display(), [=](const datastore::Progress& progress, std::stop_token stop) {
                   datastore::move_disk(from, to, if_exists, progress, stop);
@@ -79,13 +116,18 @@ Async<MoRef> VirtualDiskManager::CopyVirtualDisk_Task(model::Call& call,
                                                       const vim::CopyVirtualDiskRequestType& r) {
   const auto from = place(call, r.sourceName), to = place(call, r.destName);
   datastore::CopySpec spec;
+  std::int64_t capacity_kib = 0;
   if (r.force.value_or(false)) spec.if_exists = datastore::IfExists::replace;
   if (r.destSpec) {
-    spec.provisioning = provisioning_of(r.destSpec->diskType);
+    const DiskType type = disk_type_of(r.destSpec->diskType);
+    spec.layout = type.layout;
+    spec.provisioning = type.provisioning;
     spec.adapter = adapter_of(r.destSpec->adapterType);
+    if (const auto* file = file_backed(*r.destSpec)) capacity_kib = file->capacityKb;
   }
   co_return run(call, "CopyVirtualDisk_Task", "VirtualDiskManager.copyVirtualDisk", from.display(),
                 to.display(), [=](const datastore::Progress& progress, std::stop_token stop) {
+                  if (capacity_kib != 0) require_capacity(from, capacity_kib);
                   datastore::copy_disk(from, to, spec, progress, stop);
                 });
 }
@@ -94,7 +136,8 @@ Async<MoRef> VirtualDiskManager::ExtendVirtualDisk_Task(
     model::Call& call, const vim::ExtendVirtualDiskRequestType& r) {
   const auto disk = place(call, r.name);
   if (r.newCapacityKb <= 0)
-    throw kernel::invalid_argument("newCapacityKb", fmt::format("a disk of {} KiB", r.newCapacityKb));
+    throw kernel::invalid_argument("newCapacityKb",
+                                   fmt::format("a disk of {} KiB", r.newCapacityKb));
   const auto capacity = static_cast<std::uint64_t>(r.newCapacityKb) << 10;
   const bool eager_zero = r.eagerZero.value_or(false);
   co_return run(call, "ExtendVirtualDisk_Task", "VirtualDiskManager.extendVirtualDisk",
@@ -128,6 +171,35 @@ Async<MoRef> VirtualDiskManager::ZeroFillVirtualDisk_Task(
                 disk.display(), "", [=](const datastore::Progress& progress, std::stop_token stop) {
                   datastore::zero_fill_disk(disk, progress, stop);
                 });
+}
+
+// A thin disk shrinks in its place whatever is asked for; a sparse one only by a copy.
+Async<MoRef> VirtualDiskManager::ShrinkVirtualDisk_Task(
+    model::Call& call, const vim::ShrinkVirtualDiskRequestType& r) {
+  const auto disk = place(call, r.name);
+  const bool in_place = !r.copy.value_or(true);
+  co_return run(call, "ShrinkVirtualDisk_Task", "VirtualDiskManager.shrinkVirtualDisk",
+                disk.display(), "", [=](const datastore::Progress& progress, std::stop_token stop) {
+                  if (in_place && is_sparse(datastore::query_disk(disk)))
+                    throw kernel::not_supported("Shrinking a sparse disk in place");
+                  datastore::shrink_disk(disk, progress, stop);
+                });
+}
+
+Async<MoRef> VirtualDiskManager::DefragmentVirtualDisk_Task(
+    model::Call& call, const vim::DefragmentVirtualDiskRequestType& r) {
+  const auto disk = place(call, r.name);
+  co_return run(call, "DefragmentVirtualDisk_Task", "VirtualDiskManager.defragmentVirtualDisk",
+                disk.display(), "", [=](const datastore::Progress& progress, std::stop_token stop) {
+                  datastore::defragment_disk(disk, progress, stop);
+                });
+}
+
+Async<std::int32_t> VirtualDiskManager::QueryVirtualDiskFragmentation(
+    model::Call& call, const vim::QueryVirtualDiskFragmentationRequestType& r) {
+  const auto disk = place(call, r.name);
+  const auto work = [=] { return datastore::query_fragmentation(disk); };
+  co_return co_await offload(host_.kernel.workers, work);
 }
 
 Async<std::string> VirtualDiskManager::QueryVirtualDiskUuid(

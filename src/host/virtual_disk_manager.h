@@ -9,6 +9,8 @@ namespace virga::host {
 
 class VirtualDiskManager final : public kernel::Implements<vim::VirtualDiskManager> {
  public:
+  using Operation = std::function<void(const datastore::Progress&, std::stop_token)>;
+
   explicit VirtualDiskManager(Host& host);
 
   Async<MoRef> CreateVirtualDisk_Task(model::Call&,
@@ -25,6 +27,12 @@ class VirtualDiskManager final : public kernel::Implements<vim::VirtualDiskManag
                                          const vim::EagerZeroVirtualDiskRequestType&) override;
   Async<MoRef> ZeroFillVirtualDisk_Task(model::Call&,
                                         const vim::ZeroFillVirtualDiskRequestType&) override;
+  Async<MoRef> ShrinkVirtualDisk_Task(model::Call&,
+                                      const vim::ShrinkVirtualDiskRequestType&) override;
+  Async<MoRef> DefragmentVirtualDisk_Task(model::Call&,
+                                          const vim::DefragmentVirtualDiskRequestType&) override;
+  Async<std::int32_t> QueryVirtualDiskFragmentation(
+      model::Call&, const vim::QueryVirtualDiskFragmentationRequestType&) override;
   Async<std::string> QueryVirtualDiskUuid(model::Call&,
                                           const vim::QueryVirtualDiskUuidRequestType&) override;
   Async<void> SetVirtualDiskUuid(model::Call&, const vim::SetVirtualDiskUuidRequestType&) override;
@@ -32,8 +40,6 @@ class VirtualDiskManager final : public kernel::Implements<vim::VirtualDiskManag
       model::Call&, const vim::QueryVirtualDiskGeometryRequestType&) override;
 
  private:
-  using Operation = std::function<void(const datastore::Progress&, std::stop_token)>;
-
   datastore::Location place(model::Call& call, const std::string& name) const;
   // Runs `operation` on a worker as a task; `result`: the path the task answers, "" for none.
   MoRef run(model::Call& call, const char* method, const char* description_id, std::string about,

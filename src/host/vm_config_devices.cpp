@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "host/disk_types.h"
 #include "host/hardware_version.h"
 #include "host/vm_config_words.h"
 #include "host/vm_disk_chain.h"
@@ -269,11 +270,6 @@ std::string uuid_of(const datastore::DiskInfo& info) {
   }
 }
 
-bool is_hosted_sparse(const std::optional<datastore::DiskInfo>& info) {
-  return info &&
-         (info->create_type == "monolithicSparse" || info->create_type == "streamOptimized");
-}
-
 // One file of the disk; its parent is left out.
 vim::VirtualDiskFlatVer2BackingInfo DeviceList::flat_backing(
     const vmx::Disk& disk, const std::string& file, const datastore::DiskInfo* info) const {
@@ -285,6 +281,7 @@ vim::VirtualDiskFlatVer2BackingInfo DeviceList::flat_backing(
   backing.digestEnabled = false;
   backing.sharing = disk.multi_writer ? "sharingMultiWriter" : "sharingNone";
   if (!info) return backing;
+  backing.split = is_split(*info);
   backing.thinProvisioned = info->provisioning == datastore::Provisioning::thin;
   if (info->provisioning == datastore::Provisioning::eager_zeroed) backing.eagerlyScrub = true;
   if (const std::string uuid = uuid_of(*info); !uuid.empty()) backing.uuid = uuid;
@@ -330,7 +327,7 @@ void DeviceList::add(const vmx::Disk& disk) {
       description(label(config_, disk), info ? with_commas(capacity / 1024) + " KB"
                                              : "The disk's file is missing or cannot be read");
   const auto flat = flat_backing(disk);
-  if (is_hosted_sparse(info))
+  if (info && is_sparse(*info))
     device.backing = model::share(sparse_backing(flat));
   else
     device.backing = model::share(flat);

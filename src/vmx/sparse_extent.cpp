@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <new>
+#include <optional>
 
 #include "base/error.h"
 #include "vmx/little_endian.h"

@@ -280,6 +280,12 @@ TEST(Crash, InExtendDisk) {
                            }});
 }
 
+TEST(Crash, InInflateDisk) {
+  expect_the_same_throughout(
+      {.prepare = [](const auto& datastore) { create(datastore, "a.vmdk", mib); },
+       .operation = [](const auto& datastore) { inflate_disk({datastore, "a.vmdk"}); }});
+}
+
 TEST(Crash, InUpload) {
   expect_whole_or_nothing({[](const auto& ds) {
                              Upload upload({ds, "a"});

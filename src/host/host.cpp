@@ -91,7 +91,7 @@ void Host::add_virtual_machine(const std::shared_ptr<VirtualMachine>& vm) {
   virtual_machines[ref.value] = vm;
   kernel.inventory.add(vm);
   vm_folder->update([&](auto& p) { add_reference(p.childEntity, ref); });
-  resource_pool->update([&](auto& p) { add_reference(p.vm, ref); });
+  if (!vm->is_template()) resource_pool->update([&](auto& p) { add_reference(p.vm, ref); });
   host_system->update([&](auto& p) { add_reference(p.vm, ref); });
 }
 

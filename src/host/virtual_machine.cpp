@@ -26,7 +26,8 @@ VirtualMachine::VirtualMachine(Host& host, MoRef self, datastore::Location confi
             vmx::DatastorePath::parse(config_file.display()).stem(), names::vm_folder);
         properties.capability = model::share(machine_capability(hardware_versions().back()));
         properties.environmentBrowser = names::environment_browser;
-        properties.resourcePool = names::resource_pool;
+        const bool is_template = config_file.path.ends_with(".vmtx");
+        if (!is_template) properties.resourcePool = names::resource_pool;
         properties.runtime.edit().host = names::host_system;
         properties.runtime.edit().connectionState = vim::VirtualMachineConnectionState::connected;
         properties.runtime.edit().powerState = vim::VirtualMachinePowerState::poweredOff;
@@ -462,6 +463,7 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
   const ConfigContext here =
       config_context(host(), vmx::DatastorePath::parse(config_file_.display()));
   const ConfigPlan plan = plan_change(config_, *spec, here, powered_on());
+  if (is_template()) require_description_only(plan);
   auto& kernel = host().kernel;
   for (const std::string& privilege : plan.privileges)
     kernel.authorization.check(kernel.inventory, user, *this, privilege);
@@ -523,6 +525,7 @@ Async<MoRef> VirtualMachine::UpgradeVM_Task(model::Call& call, const vim::Upgrad
 
 Async<void> VirtualMachine::upgrade(std::optional<std::string> version, std::string user) {
   require_accessible();
+  refuse_template("Upgrading");
   require_power_state(vim::VirtualMachinePowerState::poweredOff);
   const int wanted = upgraded_version(config_, version, context());
   vim::VmUpgradingEvent begun;

@@ -2,9 +2,10 @@
 //
 // virtual_machine.cpp holds what the object is and its configuration, virtual_machine_power.cpp its
 // life from power on to off, virtual_machine_creation.cpp how VMs come and go,
-// virtual_machine_identity.cpp what it asks, and how it becomes another when it was copied. Of its
-// snapshots, virtual_machine_snapshots.cpp keeps account, virtual_machine_snapshot_tasks.cpp has what
-// clients do with them, and virtual_machine_consolidation.cpp merges disks.
+// virtual_machine_identity.cpp what it asks, and how it becomes another when it was copied,
+// virtual_machine_template.cpp how it becomes a template and back. Of its snapshots,
+// virtual_machine_snapshots.cpp keeps account, virtual_machine_snapshot_tasks.cpp has what clients
+// do with them, and virtual_machine_consolidation.cpp merges disks.
 #pragma once
 
 #include "host/entity.h"
@@ -117,6 +118,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<MoRef> ConsolidateVMDisks_Task(model::Call&,
                                        const vim::ConsolidateVMDisksRequestType&) override;
   Async<void> UnregisterVM(model::Call&, const vim::UnregisterVMRequestType&) override;
+  Async<void> MarkAsTemplate(model::Call&, const vim::MarkAsTemplateRequestType&) override;
+  Async<void> MarkAsVirtualMachine(model::Call&,
+                                   const vim::MarkAsVirtualMachineRequestType&) override;
   Async<void> TerminateVM(model::Call&, const vim::TerminateVMRequestType&) override;
   Async<model::Ptr<vim::VirtualMachineMksTicket>> AcquireMksTicket(
       model::Call&, const vim::AcquireMksTicketRequestType&) override;
@@ -213,6 +217,16 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> settle_identity(std::string user);
   Async<bool> was_copied();
   void tell_new_identity(const vmx::MachineConfig& before, const std::string& user);
+
+  // virtual_machine_template.cpp
+  // A task for a method that answers when it is done.
+  Async<void> complete_task(model::Call& call, const char* method, const char* description_id,
+                            Work work);
+  void refuse_template(const char* doing) const;
+  // Throws NotSupported for a change of more than what people call the template and say of it.
+  void require_description_only(const ConfigPlan& plan) const;
+  // Gives the .vmx that name and what goes with it: .vmtx is a template's.
+  Async<void> become_template(bool is_template);
 
   // virtual_machine_creation.cpp
   // Makes a configuration read from a foreign .vmx this host's.
@@ -335,6 +349,14 @@ struct Registration {
 // The work of Folder.RegisterVM_Task.
 Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle& handle, std::string user,
                                     Registration wanted);
+
+// What the database knows of a VM that is in the inventory: where its .vmx is.
+void record_virtual_machine(const Host& host, const MoRef& vm,
+                            const datastore::Location& config_file);
+
+// The .vmx of a VM is given another name in the same folder, whole or not at all.
+Async<void> rename_config_file(Host& host, MoRef vm, datastore::Location from,
+                               datastore::Location to);
 
 // Brings back the VMs that the database knows, finishes what a killed daemon left half done, and
 // takes up the guests that still run.

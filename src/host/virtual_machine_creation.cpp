@@ -26,6 +26,7 @@ namespace {
 
 constexpr const char* kVirtualMachines = "vm";  // moId → path of the .vmx, by uuid
 constexpr const char* kCounters = "counter";
+constexpr const char* kRenamed = "renamed";     // moId → the path its .vmx is being given
 // "create [uuid] x.vmx", "reconfigure [uuid] x.vmx", "destroy [uuid] x.vmx" → the disks concerned
 constexpr const char* kUnfinished = "unfinished";
 
@@ -189,8 +190,8 @@ void make_files(Draft& draft,
   }
 }
 
-void record(Host& host, const VirtualMachine& vm) {
-  host.kernel.database->put(kVirtualMachines, vm.self().value, vm.config_file().lasting_name());
+void record(const Host& host, const VirtualMachine& vm) {
+  record_virtual_machine(host, vm.self(), vm.config_file());
 }
 
 vim::VmEventArgument argument_of(const VirtualMachine& vm) {
@@ -297,9 +298,6 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   const auto path = vmx::DatastorePath::parse(config_file.display());
   if (path.extension() != ".vmx" && path.extension() != ".vmtx")
     throw kernel::invalid_argument("path", path.format() + " is no .vmx");
-  if (wanted.as_template && path.extension() != ".vmtx")
-    throw kernel::not_supported("Registering " + path.format() +
-                                ", which is no .vmtx, as a template");
   for (const auto& [ref, vm] : host.virtual_machines) {
     if (vm->config_file().display() == config_file.display())
       throw kernel::already_exists(vm->properties().name);
@@ -325,6 +323,7 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   host.add_virtual_machine(vm);
   co_await vm->load();
   vm->settle_without_guest();
+  if (vm->is_template() != wanted.as_template) co_await vm->become_template(wanted.as_template);
   vm->log("Registered by " + user);
   vim::VmRegisteredEvent event;
   event.vm = model::share(argument_of(*vm));
@@ -344,6 +343,49 @@ Async<void> VirtualMachine::take_over(vmx::MachineConfig config) {
   else
     co_await save_config(std::move(config));
 }
+
+// --- Renaming ---------------------------------------------------------------------------------
+
+void record_virtual_machine(const Host& host, const MoRef& vm,
+                            const datastore::Location& config_file) {
+  host.kernel.database->put(kVirtualMachines, vm.value, config_file.lasting_name());
+}
+
+Async<void> rename_config_file(Host& host, MoRef vm, datastore::Location from,
+                               datastore::Location to) {
+  auto& database = *host.kernel.database;
+  database.put(kRenamed, vm.value, to.lasting_name());
+  std::exception_ptr failure;
+  try {
+    const auto rename = [from, to] { datastore::move(from, to); };
+    co_await offload(host.kernel.workers, rename);
+    record_virtual_machine(host, vm, to);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  database.erase(kRenamed, vm.value);
+  if (failure) std::rethrow_exception(failure);
+}
+
+namespace {
+
+// A .vmx whose new name exists has got it, and its old one is gone: a rename is one step.
+void finish_renaming(Host& host) {
+  auto& database = *host.kernel.database;
+  for (const auto& [vm, path] : database.all(kRenamed)) {
+    try {
+      const auto to = host.locate(path);
+      const auto from = host.locate(database.get(kVirtualMachines, vm).value_or(""));
+      if (to.datastore->exists(to.path) && !from.datastore->exists(from.path))
+        record_virtual_machine(host, {"VirtualMachine", vm}, to);
+      database.erase(kRenamed, vm);
+    } catch (const std::exception& failure) {
+      logger("vm")->error("renaming to {} was interrupted: {}", path, failure.what());
+    }
+  }
+}
+
+}  // namespace
 
 DiskJournal::DiskJournal(Host& host, const datastore::Location& config_file,
                          const std::vector<vmx::DatastorePath>& disks)
@@ -461,6 +503,7 @@ Async<void> end_stray(const Host& host, std::shared_ptr<hypervisor::Machine> mac
 }  // namespace
 
 Async<void> restore_virtual_machines(Host& host) {
+  finish_renaming(host);
   const auto known = host.kernel.database->all(kVirtualMachines);
   std::vector<std::pair<int, std::string>> in_order;
   for (const auto& [ref, path] : known) in_order.emplace_back(std::atoi(ref.c_str()), path);

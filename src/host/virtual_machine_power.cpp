@@ -46,6 +46,7 @@ Async<MoRef> VirtualMachine::PowerOnVM_Task(model::Call& call, const vim::PowerO
   const std::string user = kernel::context(call).user();
   co_return run_task(call, "PowerOnVM_Task", "VirtualMachine.powerOn",
                      [this, user](kernel::TaskHandle& handle) -> Async<Any> {
+                       refuse_template("Powering on");
                        co_await power_on(user, handle);
                        co_return Any();
                      });
@@ -54,7 +55,6 @@ Async<MoRef> VirtualMachine::PowerOnVM_Task(model::Call& call, const vim::PowerO
 Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handle) {
   require_accessible();
   if (powered_on()) refuse_power_state(vim::VirtualMachinePowerState::poweredOn);
-  if (is_template()) throw kernel::not_supported("Powering on the template " + properties().name);
   require_host_that_starts_guests();
   post(vim::VmStartingEvent{}, fmt::format("{} on host {} in ha-datacenter is starting",
                                            properties().name, host().identity.name), user);
@@ -435,6 +435,7 @@ Async<MoRef> VirtualMachine::PowerOffVM_Task(model::Call& call, const vim::Power
   const std::string user = kernel::context(call).user();
   co_return run_task(call, "PowerOffVM_Task", "VirtualMachine.powerOff",
                      [this, user](kernel::TaskHandle&) -> Async<Any> {
+                       refuse_template("Powering off");
                        const auto state = properties().runtime->powerState;
                        if (state == vim::VirtualMachinePowerState::poweredOff)
                          refuse_power_state(vim::VirtualMachinePowerState::poweredOff);
@@ -468,6 +469,7 @@ Async<MoRef> VirtualMachine::ResetVM_Task(model::Call& call, const vim::ResetVMR
   const std::string user = kernel::context(call).user();
   co_return run_task(call, "ResetVM_Task", "VirtualMachine.reset",
                      [this, user](kernel::TaskHandle&) -> Async<Any> {
+                       refuse_template("Resetting");
                        co_await running_machine().reset();
                        post(vim::VmResettingEvent{},
                             fmt::format("{} on {} in ha-datacenter is reset", properties().name,
@@ -480,6 +482,7 @@ Async<MoRef> VirtualMachine::SuspendVM_Task(model::Call& call, const vim::Suspen
   const std::string user = kernel::context(call).user();
   co_return run_task(call, "SuspendVM_Task", "VirtualMachine.suspend",
                      [this, user](kernel::TaskHandle& handle) -> Async<Any> {
+                       refuse_template("Suspending");
                        running_machine();
                        require_savable(config_);
                        post(vim::VmSuspendingEvent{},

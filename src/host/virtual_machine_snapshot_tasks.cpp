@@ -38,7 +38,7 @@ void refuse_unserved(const std::string& vm, bool memory, bool quiesced) {
 void VirtualMachine::check_new_snapshot(const NewSnapshot& wanted) const {
   require_snapshots();
   check_name(wanted.name);
-  if (is_template()) throw kernel::not_supported("A snapshot of the template " + properties().name);
+  refuse_template("Taking a snapshot of");
   const auto most = vmx::parse_int(vmx::find_extra(config_, kMaxSnapshots).value_or(""));
   if (most && *most == 0)
     throw kernel::Fault(vim::SnapshotDisabled{},
@@ -262,6 +262,7 @@ MoRef VirtualMachine::start_revert(model::Call& call, const char* method,
   const std::string user = kernel::context(call).user();
   return run_task(call, method, description_id,
                   [this, user, uid, suppress_power_on](kernel::TaskHandle& handle) -> Async<Any> {
+                    refuse_template("Reverting");
                     co_await revert(uid, user);
                     const auto state = snapshot_states_.find(uid);
                     const bool was_on = state != snapshot_states_.end() &&

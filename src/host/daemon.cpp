@@ -151,6 +151,8 @@ void Daemon::make_engines() {
   fs::create_directories(host_->identity.run);
   hypervisor::QemuOptions qemu;
   qemu.run_directory = (host_->identity.run / "vm").string();
+  qemu.option_roms =
+      (fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "firmware").string();
   host_->hypervisor = hypervisor::make_qemu_hypervisor(io_.get_executor(), qemu);
   switching::OvsOptions ovs;
   ovs.instance = host_->identity.uuid;

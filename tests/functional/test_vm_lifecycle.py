@@ -4,7 +4,7 @@ import pytest
 from pyVmomi import vim, vmodl
 
 from harness.client import fault
-from harness.console import of_kind
+from harness.console import Console, of_kind
 from harness.machines import (CONTROLLERS, GUEST_MEMORY_MIB, SATA_KEY, cdrom, controller, disk,
                               serial_port, spec, upload_image)
 
@@ -42,18 +42,31 @@ def test_a_guest_sees_every_device_it_was_given(client, make_vm, boot_guest):
     assert machine["firmware"] == "bios"
 
 
-# Debian's OVMF brings no drivers for PVSCSI and LSI Logic: by EFI, guests boot from SATA.
-@pytest.mark.parametrize("boot, firmware", [("lsilogic", "bios"), ("sata", "efi")])
-def test_a_guest_boots_from(client, make_vm, boot_guest, boot, firmware):
-    vm = make_vm(f"boot-{boot}-{firmware}", boot=boot, firmware=firmware, nics=[],
-                 memory_mib=256 if firmware == "efi" else GUEST_MEMORY_MIB)
+DRIVERS = {"pvscsi": "vmw_pvscsi", "lsilogic": "sym53c8xx", "lsilogic-sas": "mptsas",
+           "sata": "ahci"}
+
+
+@pytest.mark.parametrize("boot", ["lsilogic", "lsilogic-sas"])
+def test_a_guest_boots_by_bios_from(client, make_vm, boot_guest, boot):
+    guest = boot_guest(make_vm(f"boot-bios-{boot}", boot=boot, nics=[]))
+    assert [found["driver"] for found in of_kind(guest.found, "disk")] == [DRIVERS[boot]]
+    assert [found["firmware"] for found in of_kind(guest.found, "machine")] == ["bios"]
+
+
+@pytest.mark.parametrize("boot", DRIVERS)
+def test_a_guest_boots_by_efi_from(client, make_vm, boot_guest, boot):
+    vm = make_vm(f"boot-efi-{boot}", boot=boot, firmware="efi", nics=[], memory_mib=256)
     guest = boot_guest(vm)
-    [found] = of_kind(guest.found, "disk")
-    assert found["driver"] == {"lsilogic": "sym53c8xx", "sata": "ahci"}[boot]
-    [machine] = of_kind(guest.found, "machine")
-    assert machine["firmware"] == firmware
-    if firmware == "efi":
-        assert client.http("HEAD", f"{vm.name}/{vm.name}.nvram").status_code == 200
+    assert [found["driver"] for found in of_kind(guest.found, "disk")] == [DRIVERS[boot]]
+    assert [found["firmware"] for found in of_kind(guest.found, "machine")] == ["efi"]
+    assert client.http("HEAD", f"{vm.name}/{vm.name}.nvram").status_code == 200
+    guest.console.output("echo kept >/run/memory")
+    client.wait(vm.SuspendVM_Task())
+    client.wait(vm.PowerOnVM_Task())
+    console = Console(client, vm)
+    console.socket.send("\n")
+    assert console.output("cat /run/memory").strip() == "kept"
+    console.close()
 
 
 def test_a_guest_boots_from_a_cdrom(client, make_vm, boot_guest):

@@ -11,6 +11,10 @@ namespace {
 constexpr int efi_code_set = 1;
 constexpr int efi_variables_set = 2;
 
+// What a ROM takes of the guest's addresses. Always the same, whatever a build makes of it: a saved
+// state fits no other size.
+constexpr int option_rom_bytes = 64 << 10;
+
 // In QEMU's option syntax a comma inside a value is written twice.
 std::string escape(const std::string& value) {
   std::string text;
@@ -148,8 +152,7 @@ class Builder {
   }
 
   void add_storage() {
-    for (const Controller& controller : spec_.controllers)
-      if (const auto device = controller_device(controller)) add_device(*device);
+    for (const Controller& controller : spec_.controllers) add_controller(controller);
     for (const Disk& disk : spec_.disks) add_disk(disk);
     for (const Cdrom& cdrom : spec_.cdroms) {
       if (cdrom.path) {
@@ -158,6 +161,19 @@ class Builder {
       }
       add_device(cdrom_device(spec_, cdrom));
     }
+  }
+
+  void add_controller(const Controller& controller) {
+    std::optional<json::object> device = controller_device(controller);
+    if (!device) return;
+    const std::string rom = option_rom(controller.model);
+    if (spec_.firmware == Firmware::efi && !rom.empty()) {
+      // QEMU knows ROMs by path alone, and opens this one with the rights of its user.
+      const int fd = inherit(Inherited::Kind::read_only, platform_.option_roms + "/" + rom);
+      (*device)["romfile"] = fmt::format("/dev/fd/{}", fd);
+      (*device)["romsize"] = option_rom_bytes;
+    }
+    add_device(*device);
   }
 
   void add_disk(const Disk& disk) {

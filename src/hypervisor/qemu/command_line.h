@@ -15,6 +15,7 @@ struct Platform {
   bool kvm = false;
   int tcg_cache_mib = 64;
   std::string efi_code;
+  std::string option_roms;  // the folder of option_rom()'s files
 };
 
 // A descriptor QEMU inherits: what the launcher has to open, and the number the command line has

@@ -144,6 +144,10 @@ std::optional<json::object> controller_device(const Controller& controller) {
   return device;
 }
 
+std::string option_rom(ControllerModel model) {
+  return is_scsi(model) ? std::string(driver(model)) + ".rom" : "";
+}
+
 namespace {
 
 void describe_namespace(json::object& device, const MachineSpec& spec, const Disk& disk) {

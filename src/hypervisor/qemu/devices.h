@@ -22,6 +22,9 @@ namespace virga::hypervisor {
 
 // Empty where the machine has it built in (IDE).
 std::optional<json::object> controller_device(const Controller& controller);
+// The ROM without which EFI finds no disk on such a controller, by file name; empty where it does.
+// A BIOS has the drivers itself.
+std::string option_rom(ControllerModel model);
 json::object disk_device(const MachineSpec& spec, const Disk& disk);
 json::object cdrom_device(const MachineSpec& spec, const Cdrom& cdrom);
 // `netdev`: the id of its network backend.

@@ -269,7 +269,8 @@ Async<std::shared_ptr<Machine>> QemuHypervisor::start_reserved(MachineSpec spec,
                                        .machine_type = current_machine_type,
                                        .kvm = accelerator_->kvm,
                                        .tcg_cache_mib = context_->options.tcg_cache_mib,
-                                       .efi_code = context_->options.efi_code},
+                                       .efi_code = context_->options.efi_code,
+                                       .option_roms = context_->options.option_roms},
                           .restoring = options.restore_from.has_value()};
   std::shared_ptr<Fd> state;
   if (options.restore_from) {

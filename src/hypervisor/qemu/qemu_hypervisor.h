@@ -22,8 +22,9 @@ struct QemuOptions {
   std::string program = "qemu-system-x86_64";
   std::string user = "virga-guest";  // must exist; empty: do not change user (not as root)
   std::string efi_code = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-  bool allow_kvm = true;                     // false: TCG without asking
-  int tcg_cache_mib = 64;                    // translated code per guest
+  std::string option_roms;  // what tools/firmware/build.sh made: EFI guests with SCSI need them
+  bool allow_kvm = true;    // false: TCG without asking
+  int tcg_cache_mib = 64;   // translated code per guest
   std::chrono::seconds reply_timeout{30};    // a QMP command
   std::chrono::seconds quit_timeout{10};     // a process asked to end, before it is killed
   std::chrono::seconds removal_timeout{20};  // the guest letting go of a device

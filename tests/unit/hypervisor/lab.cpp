@@ -113,6 +113,7 @@ QemuOptions Lab::options() const {
   QemuOptions options;
   options.run_directory = path("run");
   options.user = guest_user();
+  options.option_roms = path("roms");
   options.allow_kvm = false;
   options.tcg_cache_mib = 16;
   options.removal_timeout = 3s;

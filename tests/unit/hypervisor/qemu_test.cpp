@@ -385,13 +385,39 @@ TEST_F(Qemu, BuildsEveryDevice) {
   lab.run(machine->power_off());
 }
 
-TEST_F(Qemu, StartsWithEfiFirmware) {
+struct QemuEfi : Qemu {
   MachineSpec spec = lab.spec();
-  spec.memory_mib = 128;
-  spec.firmware = Firmware::efi;
-  spec.nvram_path = lab.path("guest.nvram");
-  create_efi_variables(spec.nvram_path);
+  const std::string rom = lab.path("roms/pvscsi.rom");  // of its only controller
+
+  QemuEfi() {
+    spec.memory_mib = 128;
+    spec.firmware = Firmware::efi;
+    spec.nvram_path = lab.path("guest.nvram");
+    create_efi_variables(spec.nvram_path);
+    fs::create_directory(lab.path("roms"));
+    write_file_atomically(rom, std::string(4096, '\0'), 0644);
+  }
+};
+
+TEST_F(QemuEfi, StartsWithTheRomOfItsController) {
   const auto machine = start(spec);
+  EXPECT_EQ(machine->state(), MachineState::running);
+  lab.run(machine->power_off());
+}
+
+TEST_F(QemuEfi, DoesNotStartWithoutTheRomAndNamesIt) {
+  fs::remove(rom);
+  const Error error = failure_of([&] { start(spec); });
+  EXPECT_EQ(error.kind(), ErrorKind::not_found);
+  EXPECT_THAT(error.what(), HasSubstr(rom));
+  EXPECT_TRUE(lab.is_gone(spec.id));
+}
+
+// What a suspended machine has in its ROMs comes with its memory: a newer build may have others.
+TEST_F(QemuEfi, IsRestoredWhereTheRomIsAnotherOne) {
+  lab.run(start(spec)->save(lab.path("guest.vmss"), {}));
+  write_file_atomically(rom, std::string(9000, 'x'), 0644);
+  const auto machine = start(spec, {.restore_from = lab.path("guest.vmss")});
   EXPECT_EQ(machine->state(), MachineState::running);
   lab.run(machine->power_off());
 }

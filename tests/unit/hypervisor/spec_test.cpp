@@ -143,7 +143,8 @@ TEST(UnsavableDevice, IsAnNvmeController) {
 
 // ---- The command line
 
-const Platform platform = {.machine_type = "pc-i440fx-7.2", .efi_code = "/fw/code.fd"};
+const Platform platform = {
+    .machine_type = "pc-i440fx-7.2", .efi_code = "/fw/code.fd", .option_roms = "/fw/roms"};
 
 std::string joined(const CommandLine& line) {
   std::string all;
@@ -187,6 +188,24 @@ TEST(CommandLine, OpensNothingByPath) {
   EXPECT_TRUE(has(Inherited::Kind::listener, "/run/v/web-01/serial-9000.sock"));
   EXPECT_TRUE(has(Inherited::Kind::append, "/ds/web/out"));
   EXPECT_TRUE(has(Inherited::Kind::tap, "", 4000));
+}
+
+TEST(CommandLine, GivesScsiControllersTheirRomWhereTheMachineBootsByEfi) {
+  const CommandLine line = build_command_line(full_spec(), platform, "/run", false);
+  const DevicesById devices = devices_of(line);
+  for (const auto& [id, path] : std::map<std::string, std::string>{
+           {"scsi-1000", "/fw/roms/pvscsi.rom"}, {"scsi-1003", "/fw/roms/mptsas1068.rom"}}) {
+    const auto rom = std::ranges::find(line.inherited, path, &Inherited::path);
+    ASSERT_NE(rom, line.inherited.end()) << path;
+    EXPECT_EQ(rom->kind, Inherited::Kind::read_only);
+    const std::string name = "/dev/fd/" + std::to_string(rom->number);
+    EXPECT_EQ(devices.at(id).at("romfile"), json::value(name));
+    EXPECT_EQ(devices.at(id).at("romsize"), 65536);
+  }
+  EXPECT_FALSE(devices.at("sata-15000").contains("romfile"));
+  MachineSpec bios = full_spec();
+  bios.firmware = Firmware::bios;
+  EXPECT_THAT(joined(build_command_line(bios, platform, "/run", false)), Not(HasSubstr("romfile")));
 }
 
 TEST(CommandLine, StacksTheImagesOfADisk) {

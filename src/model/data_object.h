@@ -47,8 +47,11 @@ class Counted {
   }
   Counted(const Counted& other) : Counted(other.object_) {}
   Counted(Counted&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
-  Counted& operator=(Counted other) noexcept {
-    std::swap(object_, other.object_);
+  // Two, not one that takes its operand by value: clang 14 forgets to destroy that in templates.
+  Counted& operator=(const Counted& other) { return *this = Counted(other); }
+  Counted& operator=(Counted&& other) noexcept {
+    Counted taken(std::move(other));
+    std::swap(object_, taken.object_);
     return *this;
   }
   ~Counted() {

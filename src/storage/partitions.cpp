@@ -14,7 +14,8 @@ std::string text_of(const json::object& object, const char* key) {
 
 // "/dev/sda3", "/dev/nvme0n1p3".
 int number_of(const std::string& node) {
-  return std::atoi(node.c_str() + node.find_last_not_of("0123456789") + 1);
+  const std::size_t before = node.find_last_not_of("0123456789");
+  return before == node.npos ? 0 : std::atoi(node.c_str() + before + 1);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -505,19 +506,28 @@ bool dies_before_step(long step, Lab& lab,
   return WIFSIGNALED(status);
 }
 
-// How many processes hold a file open: whatever else they hide, a guest holds its disk.
-int holders_of(const std::string& path) {
-  int holders = 0;
+// The processes that hold a file open: whatever else they hide, a guest holds its disk.
+std::vector<pid_t> holders_of(const std::string& path) {
+  std::vector<pid_t> holders;
   for (const auto& process : fs::directory_iterator("/proc")) {
     std::error_code code;
     for (const auto& fd : fs::directory_iterator(process.path() / "fd", code)) {
       if (fs::read_symlink(fd, code) == path) {
-        ++holders;
+        holders.push_back(std::stoi(process.path().filename()));
         break;
       }
     }
   }
   return holders;
+}
+
+// A child that had not become QEMU when its daemon died holds the disk until it sees that.
+void await_end(const std::vector<pid_t>& processes) {
+  for (const pid_t pid : processes) {
+    const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    pollfd ended{process.get(), POLLIN, 0};
+    if (process) ::poll(&ended, 1, 10'000);
+  }
 }
 
 // What a daemon finds when it is started again: no machine, or the one that was meant.
@@ -533,12 +543,13 @@ struct AfterACrash : Qemu {
 
   // Nothing of the guest runs, and no directory of it is left.
   void expect_gone() {
-    EXPECT_EQ(holders_of(lab.path("guest.img")), 0);
+    await_end(holders_of(lab.path("guest.img")));
+    EXPECT_THAT(holders_of(lab.path("guest.img")), testing::IsEmpty());
     EXPECT_TRUE(lab.is_gone("guest"));
     EXPECT_FALSE(fs::exists(unfinished_state(state)));
   }
   void expect_one_that_counts_from(char number, Machine& machine, int boots) {
-    EXPECT_EQ(holders_of(lab.path("guest.img")), 1);
+    EXPECT_EQ(holders_of(lab.path("guest.img")).size(), 1u);
     EXPECT_EQ(machine.state(), MachineState::running);
     EXPECT_EQ(SerialLine(lab, machine, boots).ask('n'), number);
   }

@@ -232,6 +232,7 @@ void Daemon::serve() {
   serve_metrics(*host_, *server_);
   const auto port = server_->listen(options_.address, options_.port);
   statistics_->start();
+  spawn(host_->kernel.executor, "watch over snapshots", watch_snapshots(*host_));
   const std::string password_file = fs::absolute(password_file_).lexically_normal().string();
   write_file_atomically(options_.state / kEndpoint,
                         fmt::format("{}\n{}\n{}\n", options_.address, port, password_file));

@@ -257,6 +257,7 @@ Async<void> VirtualMachine::refresh_storage() {
     p.storage = model::share(std::move(storage.usage));
     p.summary.edit().storage = model::share(std::move(storage.summary));
   });
+  publish_issues(snapshot_issues(properties().name, snapshots_, found, around.now));
 }
 
 Async<void> VirtualMachine::save_config(vmx::MachineConfig config) {
@@ -379,7 +380,6 @@ Async<void> VirtualMachine::Reload(model::Call&, const vim::ReloadRequestType&) 
     p.runtime.edit().connectionState = vim::VirtualMachineConnectionState::connected;
     p.summary.edit().runtime = *p.runtime;
     p.overallStatus = p.summary.edit().overallStatus = vim::ManagedEntityStatus::green;
-    p.configIssue.clear();
   });
 }
 

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "host/entity.h"
+#include "host/snapshot_guard.h"
 #include "host/vm_config.h"
 #include "host/vm_memory.h"
 #include "host/vm_question.h"
@@ -30,8 +31,9 @@ datastore::Location snapshot_list(const datastore::Location& config_file);
 
 // What a revert comes to once it can no longer be undone.
 struct SnapshotRevert {
-  std::string config;  // the text of the .vmx
-  std::string list;    // of the .vmsd
+  std::string config;     // the text of the .vmx
+  std::string list;       // of the .vmsd
+  std::string variables;  // the file whose content the .nvram gets; empty: it stays
 };
 
 // What an operation on snapshots makes or leaves without a use: all of it that the VM and its
@@ -91,6 +93,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // After a restart of the daemon, once the guest, if one runs, is taken up.
   Async<void> recover_snapshots();
 
+  // Looks anew at what its snapshots occupy and how old they are.
+  Async<void> review_snapshots();
+
   void set_quick_stats(const vim::VirtualMachineQuickStats& stats);
   // Appends a line to the VM's vmware.log.
   void log(const std::string& line);
@@ -147,6 +152,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   struct NewSnapshot {
     std::string name;
     std::string description;
+    bool with_memory = false;
+    bool quiesced = false;
+    std::chrono::minutes quiesce_timeout = std::chrono::minutes(15);
   };
 
   // Runs `work` as a task of this VM; one at a time, the next is TaskInProgress.
@@ -247,6 +255,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   void require_own_deltas() const;
   const vmx::Snapshot& snapshot_with(int uid) const;
   vmx::MachineConfig snapshot_config(int uid) const;
+  bool has_snapshot_work() const;
   void note_snapshot_work(const SnapshotWork& work);
   Async<void> with_snapshot_work(SnapshotWork work, Async<void> doing);
   Async<void> clean_up(SnapshotWork work);
@@ -255,18 +264,27 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> follow_machine_disks();
   std::string machine_image(int key) const;
   std::string image_of(const vmx::DatastorePath& disk) const;
+  bool is_snapshot_memory(const std::string& file) const;
+  void publish_issues(std::vector<SnapshotIssue> issues);
 
   // virtual_machine_snapshot_tasks.cpp
   MoRef start_snapshot(model::Call& call, const char* method, NewSnapshot wanted);
   void check_new_snapshot(const NewSnapshot& wanted) const;
+  void check_disks_for_snapshot(const NewSnapshot& wanted) const;
+  vmx::SnapshotState state_to_keep(int uid, const NewSnapshot& wanted) const;
   Async<std::vector<NewDelta>> plan_deltas(vmx::MachineConfig config) const;
   vmx::MachineConfig with_deltas(vmx::MachineConfig config,
                                  const std::vector<NewDelta>& deltas) const;
   static SnapshotWork work_on(const std::vector<NewDelta>& deltas);
   std::vector<std::string> known_deltas() const;
-  Async<Any> create_snapshot(NewSnapshot wanted, std::string user);
-  Async<void> take_snapshot(vmx::Snapshot snapshot, std::vector<NewDelta> deltas);
-  hypervisor::SnapshotRequest snapshot_request() const;
+  Async<Any> create_snapshot(NewSnapshot wanted, std::string user, kernel::TaskHandle& handle);
+  Async<void> prepare_snapshot(vmx::Snapshot snapshot, vmx::SnapshotState state,
+                               std::vector<NewDelta> deltas) const;
+  Async<void> take_snapshot(vmx::Snapshot snapshot, vmx::SnapshotState state,
+                            std::vector<NewDelta> deltas, Async<void> of_guest);
+  Async<void> snapshot_guest(vmx::SnapshotState state, std::chrono::minutes quiesce_timeout,
+                             hypervisor::Progress progress);
+  Async<void> thaw_guest(std::shared_ptr<VmRun> run);
   vmx::MachineConfig config_to_go_back_to(int uid) const;
   Async<void> revert(int uid, std::string user);
   Async<void> go_back(SnapshotWork work, int uid, vmx::MachineConfig target,
@@ -361,5 +379,8 @@ Async<void> rename_config_file(Host& host, MoRef vm, datastore::Location from,
 // Brings back the VMs that the database knows, finishes what a killed daemon left half done, and
 // takes up the guests that still run.
 Async<void> restore_virtual_machines(Host& host);
+
+// Reviews the snapshots of all VMs now and then; never returns.
+Async<void> watch_snapshots(Host& host);
 
 }  // namespace virga::host

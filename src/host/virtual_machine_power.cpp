@@ -116,7 +116,8 @@ Async<void> VirtualMachine::start_machine(std::string user, kernel::TaskHandle& 
 Async<void> VirtualMachine::let_run(std::shared_ptr<hypervisor::Machine> machine) {
   std::exception_ptr failure;
   try {
-    if (!config_.suspend_state.empty()) memory_.spend(config_.suspend_state);
+    if (!config_.suspend_state.empty() && !is_snapshot_memory(config_.suspend_state))
+      memory_.spend(config_.suspend_state);
     vmx::MachineConfig running = config_;
     running.clean_shutdown = false;
     running.suspend_state.clear();
@@ -381,8 +382,9 @@ Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) 
   for (const auto& cdrom : connected.cdroms)
     device_state_.connected[cdrom.key] = cdrom.path.has_value();
   publish_config();
-  // What it waited for, it was asked by the former daemon.
-  if (machine->state() == hypervisor::MachineState::paused)
+  // What it waited for, it was asked by the former daemon. In an operation on snapshots it stands
+  // still for a moment, and recover_snapshots() lets it go on.
+  if (machine->state() == hypervisor::MachineState::paused && !has_snapshot_work())
     spawn(host().kernel.executor, "question", wait_for_space("of " + properties().name));
 }
 
@@ -453,7 +455,7 @@ Async<MoRef> VirtualMachine::PowerOffVM_Task(model::Call& call, const vim::Power
 
 // A suspended VM that is powered off forgets its memory, as pulling its plug would.
 Async<void> VirtualMachine::discard_suspended_state(std::string user) {
-  memory_.spend(config_.suspend_state);
+  if (!is_snapshot_memory(config_.suspend_state)) memory_.spend(config_.suspend_state);
   vmx::MachineConfig off = config_;
   off.suspend_state.clear();
   co_await save_config(std::move(off));

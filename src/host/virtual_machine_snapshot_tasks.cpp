@@ -6,6 +6,8 @@
 #include "host/virtual_machine_snapshot.h"
 #include "host/vm_config_words.h"
 #include "host/vm_disk_chain.h"
+#include "hypervisor/qemu/qemu_hypervisor.h"
+#include "hypervisor/saved_state.h"
 #include "model/clock.h"
 #include "vmx/snapshot_tree.h"
 #include "vmx/text.h"
@@ -25,10 +27,29 @@ datastore::Location free_delta_of(const datastore::Location& disk) {
   return datastore::free_delta(datastore::read_chain(disk));
 }
 
-// Of a guest that runs; one that is off has no memory and nothing to flush.
-void refuse_unserved(const std::string& vm, bool memory, bool quiesced) {
-  if (memory) throw kernel::not_supported("A snapshot of the memory of " + vm);
-  if (quiesced) throw kernel::not_supported("A quiesced snapshot of " + vm);
+// The .nvram as it is, of a guest that may be writing it: what was read twice alike is no mixture
+// of two moments.
+std::string read_at_rest(const datastore::Location& file) {
+  std::string before, now = datastore::read_small_file(file);
+  while (before != now) {
+    before = std::move(now);
+    now = datastore::read_small_file(file);
+  }
+  return now;
+}
+
+kernel::Fault incompatible_disk(const vmx::MachineConfig& config, const std::string& disk) {
+  const std::string message =
+      fmt::format("{} cannot be kept in a snapshot of {}: other VMs may write to it.", disk,
+                  config.display_name);
+  vim::DeviceNotSupported reason;
+  reason.device = disk;
+  vim::LocalizedMethodFault fault;
+  fault.fault = model::Ptr<vim::MethodFault>(model::share(std::move(reason)).data());
+  fault.localizedMessage = message;
+  vim::SnapshotIncompatibleDeviceInVm detail;
+  detail.fault = std::move(fault);
+  return kernel::Fault(std::move(detail), message);
 }
 
 }  // namespace
@@ -51,6 +72,24 @@ void VirtualMachine::check_new_snapshot(const NewSnapshot& wanted) const {
     throw kernel::Fault(vim::TooManySnapshotLevels{},
                         fmt::format("{} has {} snapshots above each other, which is the most.",
                                     properties().name, vmx::max_snapshot_levels));
+  check_disks_for_snapshot(wanted);
+}
+
+// What others write to, or what snapshots leave alone, does not go back with a memory.
+void VirtualMachine::check_disks_for_snapshot(const NewSnapshot& wanted) const {
+  for (const vmx::Disk& disk : config_.disks) {
+    if (!takes_part_in_snapshots(disk) || !is_shared(config_, disk)) continue;
+    throw incompatible_disk(config_, label(config_, disk));
+  }
+  if (!wanted.with_memory || !powered_on()) return;
+  require_savable(config_);
+  for (const vmx::Disk& disk : config_.disks) {
+    if (takes_part_in_snapshots(disk)) continue;
+    throw kernel::Fault(
+        vim::MemorySnapshotOnIndependentDisk{},
+        fmt::format("The memory of {} cannot be kept in a snapshot: {} is independent.",
+                    properties().name, label(config_, disk)));
+  }
 }
 
 // A delta for each of the VM's disks that snapshots hold.
@@ -94,7 +133,24 @@ std::vector<std::string> VirtualMachine::known_deltas() const {
   return deltas;
 }
 
-Async<Any> VirtualMachine::create_snapshot(NewSnapshot wanted, std::string user) {
+// What the snapshot keeps of the VM beside its disks.
+vmx::SnapshotState VirtualMachine::state_to_keep(int uid, const NewSnapshot& wanted) const {
+  using Power = vmx::SnapshotState::Power;
+  vmx::SnapshotState state;
+  state.config = file_.serialise();
+  if (wanted.with_memory && powered_on()) state.power = Power::on;
+  if (wanted.with_memory && !config_.suspend_state.empty()) state.power = Power::suspended;
+  if (state.power != Power::off) state.memory_file = snapshot_file(config_file_, uid, "vmem");
+  // A guest whose memory is kept has nothing to flush, and would wake up frozen.
+  state.quiesced = wanted.quiesced && powered_on() && state.power == Power::off &&
+                   running_machine().agent_connected();
+  if (config_.firmware == vmx::Firmware::efi)
+    state.nvram_file = snapshot_file(config_file_, uid, "nvram");
+  return state;
+}
+
+Async<Any> VirtualMachine::create_snapshot(NewSnapshot wanted, std::string user,
+                                           kernel::TaskHandle& handle) {
   check_new_snapshot(wanted);
   disks_ = co_await query_disks(config_);
   require_own_deltas();
@@ -107,34 +163,54 @@ Async<Any> VirtualMachine::create_snapshot(NewSnapshot wanted, std::string user)
   snapshot.created = model::now().time_since_epoch().count();
   for (const vmx::Disk& disk : config_.disks)
     if (takes_part_in_snapshots(disk)) snapshot.disks.push_back({disk.file, disk.slot.key()});
+  const vmx::SnapshotState state = state_to_keep(uid, wanted);
   SnapshotWork work = work_on(deltas);
   work.files = {snapshot.state_file};
-  auto taking = take_snapshot(std::move(snapshot), std::move(deltas));
+  if (!state.nvram_file.empty()) work.files.push_back(state.nvram_file);
+  if (!state.memory_file.empty()) {
+    work.files.push_back(state.memory_file);
+    work.files.push_back(hypervisor::unfinished_state(state.memory_file));
+  }
+  const hypervisor::Progress progress = [&handle](int percent) { handle.report(percent); };
+  auto of_guest = snapshot_guest(state, wanted.quiesce_timeout, progress);
+  auto taking = take_snapshot(std::move(snapshot), state, std::move(deltas), std::move(of_guest));
   co_await with_snapshot_work(std::move(work), std::move(taking));
   log(fmt::format("Snapshot {} \"{}\" taken by {}", uid, wanted.name, user));
   co_return model::any(snapshot_reference(self(), uid));
 }
 
-// The .vmx names the deltas before the guest writes to them, and the .vmsd the snapshot after the
-// disks below have come to rest: whenever the daemon is killed, nothing the guest wrote is lost,
-// and nothing is taken for a snapshot that is none.
-Async<void> VirtualMachine::take_snapshot(vmx::Snapshot snapshot, std::vector<NewDelta> deltas) {
-  const vmx::MachineConfig before = config_;
-  const bool running = powered_on();
-  vmx::SnapshotState state;
-  state.config = file_.serialise();
+Async<void> VirtualMachine::prepare_snapshot(vmx::Snapshot snapshot, vmx::SnapshotState state,
+                                             std::vector<NewDelta> deltas) const {
   const auto state_file = config_file_.sibling(snapshot.state_file);
-  const auto prepare = [deltas, state_file, state] {
+  const auto nvram = host().locate(nvram_file(config_, context()).format());
+  const auto suspended = config_file_.sibling(config_.suspend_state);
+  const auto prepare = [deltas, state_file, state, nvram, suspended] {
     for (const NewDelta& delta : deltas) datastore::create_delta(delta.disk, delta.parent);
+    if (!state.nvram_file.empty()) {
+      hypervisor::create_efi_variables((nvram.datastore->root() / nvram.path).string());
+      datastore::write_small_file(state_file.sibling(state.nvram_file), read_at_rest(nvram));
+    }
+    if (state.power == vmx::SnapshotState::Power::suspended)
+      datastore::copy(suspended, state_file.sibling(state.memory_file));
     datastore::write_small_file(state_file, vmx::serialise_vmsn(state));
   };
   co_await offload(host().kernel.workers, prepare);
+}
+
+// The .vmx names the deltas before the guest writes to them, and the .vmsd the snapshot after the
+// disks below have come to rest: whenever the daemon is killed, nothing the guest wrote is lost,
+// and nothing is taken for a snapshot that is none.
+Async<void> VirtualMachine::take_snapshot(vmx::Snapshot snapshot, vmx::SnapshotState state,
+                                          std::vector<NewDelta> deltas, Async<void> of_guest) {
+  const vmx::MachineConfig before = config_;
+  const bool running = powered_on();
+  co_await prepare_snapshot(snapshot, state, deltas);
   vmx::MachineConfig above = with_deltas(config_, deltas);
   std::exception_ptr failure;
   try {
     co_await save_config(std::move(above));
     disks_ = co_await query_disks(config_);
-    if (running) co_await running_machine().snapshot(snapshot_request());
+    if (running) co_await std::move(of_guest);
     vmx::SnapshotTree tree = snapshots_;
     const int uid = vmx::add_snapshot(tree, std::move(snapshot));
     snapshot_states_[uid] = state;
@@ -148,36 +224,89 @@ Async<void> VirtualMachine::take_snapshot(vmx::Snapshot snapshot, std::vector<Ne
   std::rethrow_exception(failure);
 }
 
-// The VM's disks as the overlays of those the guest writes now.
-hypervisor::SnapshotRequest VirtualMachine::snapshot_request() const {
+// Puts the VM's disks over those the guest writes now.
+Async<void> VirtualMachine::snapshot_guest(vmx::SnapshotState state,
+                                           std::chrono::minutes quiesce_timeout,
+                                           hypervisor::Progress progress) {
+  hypervisor::Machine& guest = running_machine();
   hypervisor::SnapshotRequest request;
+  request.progress = std::move(progress);
   const ConfigContext here = context();
   for (const vmx::Disk& disk : config_.disks)
     if (takes_part_in_snapshots(disk))
       request.overlays[device_key(disk)] = image_of(resolve_file(here, disk.file));
-  return request;
+  if (!state.memory_file.empty()) {
+    const auto memory = config_file_.sibling(state.memory_file);
+    request.memory = (memory.datastore->root() / memory.path).string();
+  }
+  if (!state.quiesced) co_return co_await guest.snapshot(std::move(request));
+  const auto run = run_;
+  try {
+    co_await guest.freeze_guest(quiesce_timeout);
+  } catch (const Error& failure) {
+    throw kernel::Fault(vim::FilesystemQuiesceFault{},
+                        fmt::format("The file systems of {} cannot be brought to rest: {}.",
+                                    properties().name, failure.what()));
+  }
+  std::exception_ptr failure;
+  try {
+    co_await guest.snapshot(std::move(request));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_await thaw_guest(run);
+  if (failure) std::rethrow_exception(failure);
+}
+
+Async<void> VirtualMachine::thaw_guest(std::shared_ptr<VmRun> run) {
+  std::string why;
+  try {
+    co_await run->machine()->thaw_guest();
+  } catch (const Error& failure) {
+    why = failure.what();
+  }
+  if (why.empty()) co_return;
+  log("The guest's file systems could not be thawed: " + why);
+  vim::VmMessageErrorEvent event;
+  event.message =
+      fmt::format("The file systems of {} are still frozen: {}", properties().name, why);
+  const std::string message = event.message;
+  post(std::move(event), message);
 }
 
 Async<MoRef> VirtualMachine::CreateSnapshot_Task(model::Call& call,
                                                  const vim::CreateSnapshotRequestType& r) {
-  if (powered_on()) refuse_unserved(properties().name, r.memory, r.quiesce);
-  NewSnapshot wanted{.name = r.name, .description = r.description.value_or("")};
+  NewSnapshot wanted{.name = r.name,
+                     .description = r.description.value_or(""),
+                     .with_memory = r.memory,
+                     .quiesced = r.quiesce};
   co_return start_snapshot(call, "CreateSnapshot_Task", std::move(wanted));
 }
 
 Async<MoRef> VirtualMachine::CreateSnapshotEx_Task(model::Call& call,
                                                    const vim::CreateSnapshotExRequestType& r) {
-  if (powered_on()) refuse_unserved(properties().name, r.memory, bool(r.quiesceSpec));
-  NewSnapshot wanted{.name = r.name, .description = r.description.value_or("")};
+  NewSnapshot wanted{.name = r.name,
+                     .description = r.description.value_or(""),
+                     .with_memory = r.memory,
+                     .quiesced = bool(r.quiesceSpec)};
+  if (r.quiesceSpec) {
+    if (r.quiesceSpec.as<vim::VirtualMachineWindowsQuiesceSpec>())
+      throw kernel::not_supported("A quiesceSpec for Windows");
+    const int minutes = r.quiesceSpec->timeout.value_or(15);
+    if (minutes < 5 || minutes > 240)
+      throw kernel::invalid_argument("quiesceSpec.timeout", "It is not from 5 to 240 minutes.");
+    wanted.quiesce_timeout = std::chrono::minutes(minutes);
+  }
   co_return start_snapshot(call, "CreateSnapshotEx_Task", std::move(wanted));
 }
 
 MoRef VirtualMachine::start_snapshot(model::Call& call, const char* method, NewSnapshot wanted) {
   const std::string user = kernel::context(call).user();
-  return run_task(call, method, "VirtualMachine.createSnapshot",
-                  [this, user, wanted = std::move(wanted)](kernel::TaskHandle&) -> Async<Any> {
-                    co_return co_await create_snapshot(wanted, user);
-                  });
+  return run_task(
+      call, method, "VirtualMachine.createSnapshot",
+      [this, user, wanted = std::move(wanted)](kernel::TaskHandle& handle) -> Async<Any> {
+        co_return co_await create_snapshot(wanted, user, handle);
+      });
 }
 
 // --- Going back --------------------------------------------------------------------------------
@@ -234,14 +363,20 @@ Async<void> VirtualMachine::go_back(SnapshotWork work, int uid, vmx::MachineConf
   vmx::write(with_deltas(std::move(target), deltas), file);
   vmx::SnapshotTree tree = snapshots_;
   tree.current = uid;
-  work.revert = SnapshotRevert{.config = file.serialise(), .list = vmx::serialise_vmsd(tree)};
+  work.revert = SnapshotRevert{
+      .config = file.serialise(), .list = vmx::serialise_vmsd(tree), .variables = state.nvram_file};
   note_snapshot_work(work);
   co_await carry_out(*work.revert);
 }
 
 Async<void> VirtualMachine::carry_out(SnapshotRevert revert) {
   const auto config = config_file_, list = snapshot_list(config_file_);
-  const auto work = [config, list, revert] {
+  const auto target = vmx::read(vmx::VmxFile::parse(revert.config, config.display()));
+  const auto nvram = host().locate(nvram_file(target, context()).format());
+  const auto work = [config, list, nvram, revert] {
+    if (!revert.variables.empty())
+      datastore::write_small_file(nvram,
+                                  datastore::read_small_file(config.sibling(revert.variables)));
     datastore::write_small_file(config, revert.config);
     datastore::write_small_file(list, revert.list);
   };

@@ -20,6 +20,9 @@
 namespace virga::host {
 namespace {
 
+// Snapshots grow and age without anybody doing anything to them.
+constexpr auto kReviewInterval = std::chrono::minutes(10);
+
 constexpr const char* kSnapshotWork = "snapshot";  // moId → a SnapshotWork
 
 // --- Reading -----------------------------------------------------------------------------------
@@ -61,7 +64,9 @@ std::vector<std::string> texts_from(const json::value& array) {
 std::string serialise(const SnapshotWork& work) {
   json::object object{{"disks", to_json(work.disks)}, {"files", to_json(work.files)}};
   if (work.revert)
-    object["revert"] = json::object{{"config", work.revert->config}, {"list", work.revert->list}};
+    object["revert"] = json::object{{"config", work.revert->config},
+                                    {"list", work.revert->list},
+                                    {"variables", work.revert->variables}};
   return json::serialize(object);
 }
 
@@ -70,7 +75,8 @@ SnapshotWork parse_work(const std::string& text) {
   SnapshotWork work{texts_from(value.at("disks")), texts_from(value.at("files")), std::nullopt};
   if (const json::value* revert = value.as_object().if_contains("revert"))
     work.revert = SnapshotRevert{std::string(revert->at("config").as_string()),
-                                 std::string(revert->at("list").as_string())};
+                                 std::string(revert->at("list").as_string()),
+                                 std::string(revert->at("variables").as_string())};
   return work;
 }
 
@@ -215,7 +221,7 @@ void VirtualMachine::publish_snapshots() {
       tree.rootSnapshotList.push_back(tree_node(self(), snapshots_, snapshot_states_, uid));
     info = model::share(std::move(tree));
   }
-  const bool consolidation_needed = !consolidation().empty();
+  const bool consolidation_needed = !has_snapshot_work() && !consolidation().empty();
   update([&](Properties& p) {
     p.snapshot = info;
     p.rootSnapshot = roots;
@@ -266,6 +272,9 @@ void VirtualMachine::add_snapshot_files(VmFiles& files) const {
                           .data = here.config_file.sibling(snapshot.state_file)});
     const auto state = snapshot_states_.find(snapshot.uid);
     if (state == snapshot_states_.end()) continue;
+    if (!state->second.nvram_file.empty())
+      files.files.push_back(
+          {"snapshotData", here.config_file.sibling(state->second.nvram_file), false});
     if (!state->second.memory_file.empty())
       own.memory = here.config_file.sibling(state->second.memory_file);
     for (const vmx::Disk& disk : snapshot_config(snapshot.uid).disks)
@@ -275,6 +284,10 @@ void VirtualMachine::add_snapshot_files(VmFiles& files) const {
 }
 
 // --- What is under way -------------------------------------------------------------------------
+
+bool VirtualMachine::has_snapshot_work() const {
+  return host().kernel.database->get(kSnapshotWork, self().value).has_value();
+}
 
 void VirtualMachine::note_snapshot_work(const SnapshotWork& work) {
   host().kernel.database->put(kSnapshotWork, self().value, serialise(work));
@@ -322,7 +335,9 @@ Async<void> VirtualMachine::with_snapshot_work(SnapshotWork work, Async<void> do
   }
   publish_config();
   publish_snapshots();
-  if (failure) std::rethrow_exception(failure);
+  if (!failure) co_return;
+  co_await refresh_storage();
+  std::rethrow_exception(failure);
 }
 
 // Makes the .vmx name the disks that the guest really writes to. They differ when a snapshot or a
@@ -359,6 +374,55 @@ std::string VirtualMachine::image_of(const vmx::DatastorePath& disk) const {
   return here.absolute(vmx::DatastorePath(disk.datastore(), info->extents.front()));
 }
 
+// --- What is amiss -----------------------------------------------------------------------------
+
+// Of what was not known before, an event tells too.
+void VirtualMachine::publish_issues(std::vector<SnapshotIssue> issues) {
+  if (properties().runtime->consolidationNeeded)
+    issues.push_back({"com.vmware.vc.VmDiskConsolidationNeeded",
+                      fmt::format("The disks of {} need to be consolidated.", properties().name)});
+  std::set<std::string> known;
+  for (const auto& issue : properties().configIssue)
+    if (const auto* event = issue.as<vim::EventEx>()) known.insert(event->eventTypeId);
+  model::List<vim::Event> published;
+  for (const SnapshotIssue& issue : issues) {
+    vim::EventEx event;
+    event.eventTypeId = issue.event_type;
+    event.severity = "warning";
+    event.message = event.fullFormattedMessage = issue.message;
+    event.createdTime = model::now();
+    event.vm = model::share(event_argument());
+    published.push_back(model::Ptr<vim::Event>(model::share(std::move(event)).data()));
+    if (!known.contains(issue.event_type))
+      post_extended(issue.event_type, "warning", issue.message);
+  }
+  update([&](Properties& p) { p.configIssue = published; });
+}
+
+Async<void> VirtualMachine::review_snapshots() {
+  if (!snapshots_.snapshots.empty() && !current_task_) co_await refresh_storage();
+}
+
+Async<void> watch_snapshots(Host& host) {
+  for (;;) {
+    co_await sleep_for(kReviewInterval);
+    const auto all = host.virtual_machines;
+    for (const auto& [ref, vm] : all) {
+      try {
+        co_await vm->review_snapshots();
+      } catch (const std::exception& failure) {
+        logger("vm")->error("{}: {}", vm->properties().name, failure.what());
+      }
+    }
+  }
+}
+
+// A VM that went back to it is suspended in it, and it stays when the VM goes on.
+bool VirtualMachine::is_snapshot_memory(const std::string& file) const {
+  return std::ranges::any_of(snapshot_states_,
+                             [&](const auto& entry) { return entry.second.memory_file == file; });
+}
+
 Async<void> VirtualMachine::recover_snapshots() {
   const auto noted = host().kernel.database->get(kSnapshotWork, self().value);
   const bool readable =
@@ -385,6 +449,7 @@ Async<void> VirtualMachine::finish_snapshot_work(SnapshotWork work) {
     co_await machine()->resume();
   publish_config();
   publish_snapshots();
+  co_await refresh_storage();
 }
 
 }  // namespace virga::host

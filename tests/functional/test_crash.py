@@ -1,9 +1,7 @@
 """kill -9 in the middle of everything: nothing lost, nothing left behind, a clear state after."""
 
 import contextlib
-import itertools
 import pathlib
-import signal
 import subprocess
 
 import pytest
@@ -12,6 +10,7 @@ from pyVmomi import vim, vmodl
 from harness import machines, qemu
 from harness.client import Client, fault
 from harness.console import Console
+from harness.crash import crash_everywhere
 from harness.machines import controller, disk
 
 
@@ -64,39 +63,6 @@ def test_a_guest_process_that_dies_is_reported_at_once(client, make_vm):
                or "signal" in event.fullFormattedMessage.lower() for event in events)
     client.wait(vm.PowerOnVM_Task())
     assert vm.runtime.powerState == "poweredOn"
-
-
-def ended_by_a_kill(host, operation, client):
-    """Whether the host died in the operation. What else makes the operation fail is an error."""
-    try:
-        operation(client)
-        return False
-    except (vmodl.MethodFault, vmodl.RuntimeFault, AssertionError):
-        raise
-    except Exception:    # whatever the client makes of a host that is gone
-        assert host.process.wait(timeout=30) == -signal.SIGKILL
-        return True
-
-
-def crash_everywhere(host, operation):
-    """Does the operation again and again, killing the host before its 1st step, its 2nd, and so on
-    until it survives: a step is whatever outlives the process, such as a rename or a message.
-
-    Yields a client of the host, started again, before each time: make ready for the operation, and
-    check how the time before ended.
-    """
-    for step in itertools.count(1):
-        host.kill()
-        host.start(crash_step=step)
-        client = Client(host)
-        yield client
-        host.begin_to_count()
-        if not ended_by_a_kill(host, operation, client):
-            break
-    assert step > 5, "nothing was killed"
-    client = Client(host.restart())
-    yield client
-    client.logout()
 
 
 def datastore_files(client):

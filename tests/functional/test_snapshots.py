@@ -2,6 +2,7 @@
 
 import pathlib
 import random
+import re
 
 import pytest
 from pyVmomi import vim, vmodl
@@ -265,6 +266,72 @@ def test_a_delta_left_behind_is_told_and_repaired(client, idle_vm):
     client.wait(idle_vm.ConsolidateVMDisks_Task())    # nothing to do is no error
 
 
+# --- Guard rails ----------------------------------------------------------------------------------
+
+def issues(vm):
+    return {issue.eventTypeId for issue in vm.configIssue}
+
+
+def events(client, vm):
+    told = client.content.eventManager.QueryEvents(vim.event.EventFilterSpec(
+        entity=vim.event.EventFilterSpec.ByEntity(entity=vm, recursion="self")))
+    return [event.eventTypeId for event in told if isinstance(event, vim.event.EventEx)]
+
+
+def test_a_long_chain_is_told(client, idle_vm):
+    for name in ("one", "two", "three"):
+        take(client, idle_vm, name)
+    assert not idle_vm.configIssue
+    for name in ("four", "five"):
+        take(client, idle_vm, name)
+        assert issues(idle_vm) == {"virga.vm.snapshot.LongChain"}
+    assert events(client, idle_vm).count("virga.vm.snapshot.LongChain") == 1
+    client.wait(idle_vm.RemoveAllSnapshots_Task(None))
+    assert not idle_vm.configIssue
+
+
+def test_an_old_snapshot_is_told(client, host, idle_vm):
+    take(client, idle_vm, "forgotten")
+    path = pathlib.Path(client.datastore.info.path) / "snapped" / "snapped.vmsd"
+    client.logout()
+    host.kill()
+    text = path.read_text()
+    high, low = (int(re.search(f'createTime{half} = "(-?\\d+)"', text)[1])
+                 for half in ("High", "Low"))
+    created = (high << 32 | low & 0xffffffff) - 73 * 3600 * 10 ** 6
+    low = created & 0xffffffff
+    text = re.sub('createTimeHigh = "[^"]*"', f'createTimeHigh = "{created >> 32}"', text)
+    text = re.sub('createTimeLow = "[^"]*"',
+                  f'createTimeLow = "{low - (1 << 32) if low >> 31 else low}"', text)
+    path.write_text(text)
+    host.start()
+    client.__init__(host)
+    vm = client.vm("snapped")
+    assert issues(vm) == {"virga.vm.snapshot.Old"}
+    assert "73 hours" in vm.configIssue[0].fullFormattedMessage
+    assert "virga.vm.snapshot.Old" in events(client, vm)
+
+
+def test_a_delta_larger_than_its_base_is_told(client, idle_vm):
+    content(client, idle_vm).write(0, "a")
+    take(client, idle_vm, "small")
+    idle_vm.RefreshStorageInfo()
+    assert "virga.vm.snapshot.LargeDelta" not in issues(idle_vm)
+    content(client, idle_vm).write(0, "b", 4 * MIB)
+    idle_vm.RefreshStorageInfo()
+    assert issues(idle_vm) == {"virga.vm.snapshot.LargeDelta"}
+    assert "snapped-000001.vmdk" in idle_vm.configIssue[0].fullFormattedMessage
+
+
+def test_disks_to_be_consolidated_are_told(client, idle_vm):
+    snapshot = take(client, idle_vm, "one")
+    client.wait(snapshot.RemoveSnapshot_Task(False, False))
+    assert idle_vm.runtime.consolidationNeeded
+    assert issues(idle_vm) == {"com.vmware.vc.VmDiskConsolidationNeeded"}
+    client.wait(idle_vm.ConsolidateVMDisks_Task())
+    assert not idle_vm.configIssue
+
+
 # --- With a guest that writes ---------------------------------------------------------------------
 
 def test_a_running_guest_goes_back(client, make_vm, boot_guest):
@@ -308,12 +375,3 @@ def test_merging_while_the_guest_writes(client, make_vm, boot_guest):
     assert written(guest.console) == expected(count)
     client.wait(vm.PowerOffVM_Task())
     assert written(find_data_disk(boot_guest(vm)).console) == expected(count)
-
-
-def test_memory_and_quiescing_are_refused_by_name(client, idle_vm):
-    client.wait(idle_vm.PowerOnVM_Task())
-    for wanted in ({"memory": True}, {"quiesce": True}):
-        with fault(vmodl.fault.NotSupported, idle_vm.name):
-            take(client, idle_vm, "refused", **wanted)
-    assert not idle_vm.snapshot
-    client.wait(idle_vm.PowerOffVM_Task())

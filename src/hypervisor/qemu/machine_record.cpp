@@ -12,10 +12,10 @@
 namespace virga::hypervisor {
 namespace {
 
-constexpr const char* operations[] = {"none", "starting", "saving"};
+constexpr const char* operations[] = {"none", "starting", "saving", "snapshotting"};
 
 MachineRecord::Operation operation_named(const json::value& name) {
-  for (int i = 0; i < 3; ++i)
+  for (int i = 0; i < static_cast<int>(std::size(operations)); ++i)
     if (name.as_string() == operations[i]) return static_cast<MachineRecord::Operation>(i);
   throw std::invalid_argument("unknown operation " + json::serialize(name));
 }
@@ -53,6 +53,7 @@ std::string to_json(const MachineRecord& record) {
                                       {"bootId", record.process.boot_id},
                                       {"operation", operations[static_cast<int>(record.operation)]},
                                       {"statePath", record.state_path},
+                                      {"frozen", record.frozen},
                                       {"machineType", record.machine_type},
                                       {"accelerator", record.accelerator},
                                       {"machine", json::parse(to_json(record.spec))},
@@ -69,6 +70,7 @@ MachineRecord machine_record_from_json(const std::string& text) {
     record.process.boot_id = std::string(value.at("bootId").as_string());
     record.operation = operation_named(value.at("operation"));
     record.state_path = std::string(value.at("statePath").as_string());
+    record.frozen = value.at("frozen").as_bool();
     record.machine_type = std::string(value.at("machineType").as_string());
     record.accelerator = std::string(value.at("accelerator").as_string());
     record.spec = machine_spec_from_json(json::serialize(value.at("machine")));

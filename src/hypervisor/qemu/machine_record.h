@@ -12,12 +12,13 @@ namespace virga::hypervisor {
 
 struct MachineRecord {
   // What was under way when the record was written: `starting` until the guest has been told to run
-  // for the first time.
-  enum class Operation { none, starting, saving };
+  // for the first time, `saving` its memory to end, `snapshotting` it to go on.
+  enum class Operation { none, starting, saving, snapshotting };
 
   ProcessIdentity process;
   Operation operation = Operation::none;
-  std::string state_path;  // where `saving` saves to
+  std::string state_path;  // where `saving` and `snapshotting` save to
+  bool frozen = false;     // its agent holds all writes to its file systems: to be thawed
   std::string machine_type;
   std::string accelerator;
   MachineSpec spec;

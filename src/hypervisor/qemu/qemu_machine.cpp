@@ -176,12 +176,14 @@ Async<void> QemuMachine::settle() {
       }
       break;
     case MachineRecord::Operation::saving:
+    case MachineRecord::Operation::snapshotting:
       co_await undo_save(true);
       break;
     case MachineRecord::Operation::none:
       if (status != "running") state_ = MachineState::paused;
   }
   if (state_ != MachineState::exited) co_await settle_disks();
+  if (record_.frozen) spawn(context_->executor, "thawing a guest", thaw_guest());
 }
 
 Async<std::string> QemuMachine::discard() {
@@ -434,13 +436,30 @@ Async<void> QemuMachine::freeze_guest(std::chrono::steady_clock::duration timeou
   if (!agent_connected_)
     throw error(ErrorKind::invalid_state, id(),
                 "cannot quiesce the guest of {}: no agent runs in it", record_.spec.name);
-  co_await agent_.execute("guest-fsfreeze-freeze", {}, timeout);
+  {
+    const auto guard = co_await operations_.lock();
+    record_.frozen = true;
+    co_await record_operation(record_.operation);
+  }
+  std::exception_ptr failure;
+  try {
+    co_await agent_.execute("guest-fsfreeze-freeze", {}, timeout);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  // An agent that was only too slow may have frozen them after all.
+  spawn(context_->executor, "thawing a guest", thaw_guest());
+  std::rethrow_exception(failure);
 }
 
 Async<void> QemuMachine::thaw_guest() {
   const auto self = shared_from_this();
   require_alive("thaw");
   co_await agent_.execute("guest-fsfreeze-thaw");
+  const auto guard = co_await operations_.lock();
+  record_.frozen = false;
+  if (state_ != MachineState::exited) co_await record_operation(record_.operation);
 }
 
 Async<GuestInfo> QemuMachine::guest_info() {

@@ -113,7 +113,14 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   bool repeated(const std::string& what, double at, double window);
 
   // qemu_machine_state.cpp
+  void require_savable(const char* to) const;
+  Async<Fd> begin_state(std::string path);
+  Async<void> stream_state(Progress progress);
+  Async<void> complete_state(Fd file, std::string path);
   Async<void> write_state(std::string path, Progress progress);
+  Async<void> write_memory(std::string path, json::array overlays, Progress progress);
+  Async<bool> enable_background_snapshot();
+  Async<void> go_on();
   bool state_is_complete() const;
   void remove_unfinished_state() const;
   Async<void> undo_save(bool was_running);
@@ -137,6 +144,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> set_cable(std::string nic_id, bool up);
 
   // qemu_machine_disks.cpp
+  Async<void> put_overlays(json::array actions);
   Async<json::array> add_overlays(std::map<int, std::string> overlays);
   Async<std::vector<int>> forget_images(int key, std::size_t from, std::size_t to);
   Async<void> drop_unused_overlays();

@@ -78,19 +78,36 @@ Async<void> QemuMachine::snapshot(SnapshotRequest request) {
   const auto self = shared_from_this();
   const auto guard = co_await operations_.lock();
   require_stoppable("take a snapshot of");
+  if (request.memory) require_savable("keep its memory");
+  if (request.memory && state_ != MachineState::running)
+    throw error(ErrorKind::invalid_state, id(), "cannot keep the memory of {}: it does not run",
+                record_.spec.name);
   std::exception_ptr failure;
   try {
-    json::array actions = co_await add_overlays(request.overlays);
+    json::array overlays = co_await add_overlays(request.overlays);
     // A successor of this daemon finds the overlays by the record, and whether they are in place by
     // asking QEMU.
-    co_await record_operation(record_.operation);
-    co_await qmp_->execute("transaction", fields("actions", std::move(actions)));
+    if (request.memory) {
+      record_.state_path = *request.memory;
+      co_await record_operation(MachineRecord::Operation::snapshotting);
+      co_await write_memory(*request.memory, std::move(overlays), std::move(request.progress));
+      co_await record_operation(MachineRecord::Operation::none);
+    } else {
+      co_await record_operation(record_.operation);
+      co_await put_overlays(std::move(overlays));
+    }
   } catch (...) {
     failure = std::current_exception();
   }
   if (!failure) co_return;
+  if (state_ != MachineState::exited && request.memory) co_await undo_save(true);
   if (state_ != MachineState::exited) co_await drop_unused_overlays();
   std::rethrow_exception(failure);
+}
+
+Async<void> QemuMachine::put_overlays(json::array actions) {
+  if (actions.empty()) co_return;
+  co_await qmp_->execute("transaction", fields("actions", std::move(actions)));
 }
 
 std::vector<DiskImage>& QemuMachine::chain_of(int key) {

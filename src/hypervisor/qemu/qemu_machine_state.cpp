@@ -1,5 +1,6 @@
-// Suspending and resuming: stop-and-copy into a file. A running guest is never copied: under TCG
-// that corrupts it.
+// Suspending, resuming and keeping a guest's memory: by a copy to a file while the guest stands
+// still, or with every page copied before the guest writes it. A guest that runs is never copied by
+// rounds, as live migration does: under TCG that corrupts it.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr auto progress_interval = 250ms;
 constexpr auto stall_timeout = 60s;
+constexpr auto finishing_interval = 2ms;
 
 Fd create_state_file(const std::string& path, const std::string& header) {
   ::unlink(path.c_str());  // what is left of an attempt that nothing else remembers
@@ -59,6 +61,7 @@ Async<void> QemuMachine::record_operation(MachineRecord::Operation operation) {
 Async<void> QemuMachine::prepare_migration() {
   json::array capabilities;
   capabilities.push_back(fields("capability", "events", "state", true));
+  capabilities.push_back(fields("capability", "background-snapshot", "state", false));
   co_await qmp_->execute("migrate-set-capabilities",
                          fields("capabilities", std::move(capabilities)));
   // The file decides the speed; QEMU's own limit is 128 MiB/s.
@@ -107,10 +110,7 @@ Async<void> QemuMachine::save(std::string path, Progress progress) {
   const auto exists = [path] { return fs::exists(path); };
   if (co_await offload(context_->pool, exists))
     throw error(ErrorKind::already_exists, path, "{} exists already", path);
-  if (const auto device = unsavable_device(record_.spec))
-    throw error(ErrorKind::unsupported, *device,
-                "{} cannot be suspended: QEMU has no way to save the state of {}",
-                record_.spec.name, *device);
+  require_savable("be suspended");
   const bool was_running = state_ == MachineState::running;
   std::exception_ptr failure;
   try {
@@ -128,21 +128,82 @@ Async<void> QemuMachine::save(std::string path, Progress progress) {
   std::rethrow_exception(failure);
 }
 
-Async<void> QemuMachine::write_state(std::string path, Progress progress) {
+void QemuMachine::require_savable(const char* to) const {
+  if (const auto device = unsavable_device(record_.spec))
+    throw error(ErrorKind::unsupported, *device,
+                "{} cannot {}: QEMU has no way to save the state of {}", record_.spec.name, to,
+                *device);
+}
+
+// The file a state goes to; QEMU has it as "state" from here on.
+Async<Fd> QemuMachine::begin_state(std::string path) {
   const std::string header = encode_header({.machine_type = record_.machine_type,
                                             .accelerator = record_.accelerator,
                                             .version = qmp_->version(),
                                             .spec = record_.spec});
   const auto create = [path, header] { return create_state_file(unfinished_state(path), header); };
-  const Fd file = co_await offload(context_->pool, create);
-  set_state(MachineState::saving);
+  Fd file = co_await offload(context_->pool, create);
   co_await prepare_migration();
-  co_await qmp_->execute("stop");
   co_await qmp_->execute("getfd", fields("fdname", "state"), file.get());
+  co_return file;
+}
+
+Async<void> QemuMachine::stream_state(Progress progress) {
   co_await qmp_->execute("migrate", fields("uri", "fd:state"));
   co_await await_migration(percent_sent, std::move(progress));
+}
+
+Async<void> QemuMachine::complete_state(Fd file, std::string path) {
   const auto complete = [fd = file.get(), path] { name_complete_state(fd, path); };
   co_await offload(context_->pool, complete);
+}
+
+Async<void> QemuMachine::write_state(std::string path, Progress progress) {
+  Fd file = co_await begin_state(path);
+  set_state(MachineState::saving);
+  co_await qmp_->execute("stop");
+  co_await stream_state(std::move(progress));
+  co_await complete_state(std::move(file), path);
+}
+
+// With the overlays put in place while the guest stands still. It goes on at once where QEMU can
+// hold back what it writes to pages not copied yet (its user must be allowed userfaultfd), else
+// when all is copied.
+Async<void> QemuMachine::write_memory(std::string path, json::array overlays, Progress progress) {
+  Fd file = co_await begin_state(path);
+  const bool goes_on_meanwhile = co_await enable_background_snapshot();
+  co_await qmp_->execute("stop");
+  co_await put_overlays(std::move(overlays));
+  co_await stream_state(std::move(progress));
+  if (!goes_on_meanwhile) co_await go_on();
+  co_await complete_state(std::move(file), path);
+}
+
+Async<bool> QemuMachine::enable_background_snapshot() {
+  json::array capabilities;
+  capabilities.push_back(fields("capability", "background-snapshot", "state", true));
+  try {
+    co_await qmp_->execute("migrate-set-capabilities",
+                           fields("capabilities", std::move(capabilities)));
+    co_return true;
+  } catch (const Error& e) {
+    logger("hypervisor")
+        ->info("vm={}: it stands still while its memory is written: {}", record_.spec.name,
+               e.what());
+  }
+  co_return false;
+}
+
+// A migration that is complete still takes a moment to finish: QEMU refuses to go on until then.
+Async<void> QemuMachine::go_on() {
+  const auto deadline = std::chrono::steady_clock::now() + context_->options.reply_timeout;
+  for (;;) {
+    const json::value reply = co_await qmp_->execute("query-status");
+    if (reply.at("status") != "finish-migrate" || std::chrono::steady_clock::now() > deadline)
+      break;
+    co_await sleep_for(finishing_interval);
+  }
+  co_await qmp_->execute("cont");
 }
 
 bool QemuMachine::state_is_complete() const {
@@ -150,7 +211,8 @@ bool QemuMachine::state_is_complete() const {
 }
 
 void QemuMachine::remove_unfinished_state() const {
-  if (record_.operation == MachineRecord::Operation::saving)
+  if (record_.operation == MachineRecord::Operation::saving ||
+      record_.operation == MachineRecord::Operation::snapshotting)
     ::unlink(unfinished_state(record_.state_path).c_str());
 }
 
@@ -170,12 +232,12 @@ Async<void> QemuMachine::undo_save(bool was_running) {
       if (!ending || std::chrono::steady_clock::now() > deadline) break;
       co_await migration_changed_.wait(progress_interval);
     }
-    if (was_running) co_await qmp_->execute("cont");
+    if (was_running) co_await go_on();
     if (!was_running) set_state(MachineState::paused);
     co_await record_operation(MachineRecord::Operation::none);
   } catch (const Error& e) {
     logger("hypervisor")
-        ->error("vm={}: a suspend could not be undone: {}", record_.spec.name, e.what());
+        ->error("vm={}: saving its state could not be undone: {}", record_.spec.name, e.what());
   }
 }
 

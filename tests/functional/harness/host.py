@@ -98,7 +98,7 @@ class HostProcess:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def log_end(self):
-        return self.log.read_text(errors="replace")[-4000:]
+        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
 
 
 def _follow(stream, log, ready):

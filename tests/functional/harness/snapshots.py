@@ -4,6 +4,7 @@ import re
 
 from pyVmomi import vim
 
+from harness import images
 from harness.console import Console, of_kind
 
 
@@ -45,11 +46,24 @@ def files(client, vm):
             client.wait(client.datastore.browser.SearchDatastore_Task(folder, None)).file}
 
 
-def find_data_disk(guest):
+def find_data_disk(guest, unit=1, name="data"):
     """Gives the second disk, whichever the guest found first, the name /dev/data."""
-    [disk] = [disk for disk in of_kind(guest.found, "disk") if disk["address"].endswith(":1:0")]
-    guest.console.output(f"ln -s /dev/{disk.names[0]} /dev/data")
+    [disk] = [disk for disk in of_kind(guest.found, "disk")
+              if disk["address"].endswith(f":{unit}:0")]
+    guest.console.output(f"ln -s /dev/{disk.names[0]} /dev/{name}")
     return guest
+
+
+def make_file_system(client, vm, unit=1):
+    """On a disk of a VM that is off."""
+    path, _ = images.Disk(client, backing(vm, unit).fileName).image()
+    images.run("mkfs.ext4", "-q", "-F", "-b", "1024", path)
+
+
+def mount(console, name="data", options=""):
+    """The file system of /dev/NAME, at /run/NAME."""
+    console.output("modprobe crc32c_generic; modprobe ext4; mkdir -p /run/" + name)
+    console.output(f"mount -t ext4 {options} /dev/{name} /run/{name}")
 
 
 class Writer:

@@ -7,6 +7,8 @@
 namespace virga::hypervisor {
 namespace {
 
+constexpr int beyond_all_keys = 100'000;  // sets are numbered by image, then by key
+
 constexpr int first_scsi_slot = 0x04;
 constexpr int first_ahci_slot = 0x08;
 constexpr int first_nic_slot = 0x0c;
@@ -116,8 +118,10 @@ std::string netdev_id(const Nic& nic) {
   return device_id(nic) + "-net";
 }
 int fdset_of(int key, int image) {
-  constexpr int beyond_all_keys = 100'000;
   return image * beyond_all_keys + key;
+}
+std::pair<int, int> image_of_fdset(int set) {
+  return {set % beyond_all_keys, set / beyond_all_keys};
 }
 std::string fdset_path(int set) {
   return fmt::format("/dev/fdset/{}", set);

@@ -46,6 +46,8 @@ int key_of_node(const std::string& name);
 std::string netdev_id(const Nic& nic);
 // The number of the descriptor set behind an image, or behind what has only a key.
 int fdset_of(int key, int image = 0);
+// Key and image of such a set.
+std::pair<int, int> image_of_fdset(int set);
 // "/dev/fdset/SET", the name under which QEMU opens a descriptor it was handed.
 std::string fdset_path(int set);
 

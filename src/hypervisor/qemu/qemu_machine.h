@@ -148,6 +148,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<json::array> add_overlays(std::map<int, std::string> overlays);
   Async<std::vector<int>> forget_images(int key, std::size_t from, std::size_t to);
   Async<void> drop_unused_overlays();
+  bool is_stray(int key, int image) const;
   Async<void> remove_stray_nodes();
   Async<void> pivot(std::string job_id, MergeRequest request);
   Async<void> settle_disks();

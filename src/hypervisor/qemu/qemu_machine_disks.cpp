@@ -30,9 +30,11 @@ struct ImageName {
   int key, number;
 };
 
-std::optional<ImageName> parse_format_node(const std::string& name) {
+// Of a node of either kind: file_node(), format_node().
+std::optional<ImageName> parse_node(const std::string& name) {
   ImageName image{};
-  const bool matches = std::sscanf(name.c_str(), "node-%d-%d", &image.key, &image.number) == 2;
+  const bool matches = std::sscanf(name.c_str(), "node-%d-%d", &image.key, &image.number) == 2 ||
+                       std::sscanf(name.c_str(), "file-%d-%d", &image.key, &image.number) == 2;
   return matches ? std::optional(image) : std::nullopt;
 }
 
@@ -251,8 +253,13 @@ Async<void> QemuMachine::settle_disks() {
   co_await remove_stray_nodes();
 }
 
-// Nodes of images that no chain has any more. One may hold on to another, so it takes as many
-// rounds as any of them can be removed.
+bool QemuMachine::is_stray(int key, int image) const {
+  const auto known = record_.images.find(key);
+  return known != record_.images.end() && std::ranges::count(known->second, image) == 0;
+}
+
+// Nodes of images that no chain has any more, or not yet. One may hold on to another, so it takes as
+// many rounds as any of them can be removed.
 Async<void> QemuMachine::remove_stray_nodes() {
   for (std::size_t strays = SIZE_MAX, before = 0; strays != 0 && strays != before;) {
     before = strays;
@@ -260,14 +267,17 @@ Async<void> QemuMachine::remove_stray_nodes() {
     const json::value nodes =
         co_await qmp_->execute("query-named-block-nodes", fields("flat", true));
     for (const json::value& node : nodes.as_array()) {
-      const auto image = parse_format_node(std::string(node.at("node-name").as_string()));
-      if (!image) continue;
-      const auto known = record_.images.find(image->key);
-      if (known == record_.images.end() || std::ranges::count(known->second, image->number) != 0)
-        continue;
+      const auto image = parse_node(std::string(node.at("node-name").as_string()));
+      if (!image || !is_stray(image->key, image->number)) continue;
       ++strays;
       co_await remove_nodes(image->key, image->number);
     }
+  }
+  // A descriptor without a node yet would be taken for the next image of that number.
+  const json::value sets = co_await qmp_->execute("query-fdsets");
+  for (const json::value& set : sets.as_array()) {
+    const auto [key, image] = image_of_fdset(set.at("fdset-id").to_number<int>());
+    if (is_stray(key, image)) co_await remove_nodes(key, image);
   }
 }
 

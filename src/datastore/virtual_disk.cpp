@@ -346,9 +346,17 @@ DiskInfo query_disk(const Location& disk) {
   return info;
 }
 
+std::string disk_uuid(const Location& disk) {
+  if (const std::string uuid = read_descriptor(disk).uuid; !uuid.empty()) return uuid;
+  set_disk_uuid(disk, vmx::make_disk_uuid());
+  return read_descriptor(disk).uuid;
+}
+
 void set_disk_uuid(const Location& disk, std::string_view uuid) {
+  const std::string written = vmx::vmdk_disk_uuid(uuid);
+  const std::vector<Fd> locks = lock_files(disk, read_descriptor(disk));
   VmdkDescriptor descriptor = read_descriptor(disk);
-  descriptor.uuid = vmx::vmdk_disk_uuid(uuid);
+  descriptor.uuid = written;
   replace_descriptor(disk, descriptor);
 }
 

@@ -126,6 +126,10 @@ int query_fragmentation(const Location& disk);
 DiskInfo query_disk(const Location& disk);
 vmx::VmdkDescriptor read_descriptor(const Location& disk);
 
+// "60 00 C2 9a …", as the descriptor has it. A disk without one is given one first. As with
+// set_disk_uuid(), that is done only while nobody uses the disk: busy.
+std::string disk_uuid(const Location& disk);
+// Throws invalid_argument for what is no UUID, unsupported for a descriptor within the disk.
 void set_disk_uuid(const Location& disk, std::string_view uuid);
 
 }  // namespace virga::datastore

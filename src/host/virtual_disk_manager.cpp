@@ -205,9 +205,8 @@ Async<std::int32_t> VirtualDiskManager::QueryVirtualDiskFragmentation(
 Async<std::string> VirtualDiskManager::QueryVirtualDiskUuid(
     model::Call& call, const vim::QueryVirtualDiskUuidRequestType& r) {
   const auto disk = place(call, r.name);
-  const auto work = [=] { return datastore::query_disk(disk); };
-  const auto info = co_await offload(host_.kernel.workers, work);
-  co_return info.uuid;
+  const auto work = [=] { return datastore::disk_uuid(disk); };
+  co_return co_await offload(host_.kernel.workers, work);
 }
 
 Async<void> VirtualDiskManager::SetVirtualDiskUuid(model::Call& call,

@@ -192,6 +192,17 @@ def test_a_disk_has_a_uuid_of_its_own_and_takes_another(client, disks, make):
     assert disks.QueryVirtualDiskUuid(path, client.datacenter).lower() == wanted.lower()
 
 
+def test_a_disk_without_a_uuid_is_given_one_for_good(client, disks, make):
+    path = make("nameless.vmdk", mib=2)
+    descriptor = client.http("GET", "nameless.vmdk").text
+    without = "".join(line for line in descriptor.splitlines(True) if "ddb.uuid" not in line)
+    client.http("PUT", "nameless.vmdk", data=without).raise_for_status()
+    given = disks.QueryVirtualDiskUuid(path, client.datacenter)
+    assert given.startswith("60 00 C2 9")
+    assert f'ddb.uuid = "{given}"' in client.http("GET", "nameless.vmdk").text
+    assert disks.QueryVirtualDiskUuid(path, client.datacenter) == given
+
+
 def test_shrinking_gives_back_what_is_zero(client, disks, make):
     path = make("shrinks.vmdk", mib=4)
     write_to_disk(client, "shrinks.vmdk", 0, bytes(3 * MIB) + b"\x5a" * MIB)

@@ -347,6 +347,23 @@ TEST_F(DiskTest, TakesAnotherUuid) {
   expect_error(ErrorKind::invalid_argument, "no UUID", [&] { set_disk_uuid(at("a.vmdk"), "x"); });
 }
 
+TEST_F(DiskTest, IsGivenAUuidForGoodWhenAskedForOne) {
+  create("a.vmdk", Provisioning::thin);
+  VmdkDescriptor descriptor = read_descriptor(at("a.vmdk"));
+  EXPECT_EQ(disk_uuid(at("a.vmdk")), descriptor.uuid);
+  descriptor.uuid.clear();
+  put("a.vmdk", descriptor.serialise());
+  {
+    const Fd guest = open_as_qemu_does("a-flat.vmdk");
+    expect_error(ErrorKind::busy, "[ds] a.vmdk is in use", [&] { disk_uuid(at("a.vmdk")); });
+  }
+  const std::string given = disk_uuid(at("a.vmdk"));
+  EXPECT_TRUE(given.starts_with("60 00 C2 9")) << given;
+  EXPECT_EQ(disk_uuid(at("a.vmdk")), given);
+  descriptor.uuid = given;
+  EXPECT_EQ(read_descriptor(at("a.vmdk")).serialise(), descriptor.serialise());
+}
+
 TEST_F(DiskTest, IsLeftAloneWhileAGuestHasIt) {
   create("a.vmdk", Provisioning::thin);
   const auto before = content_of(folder.path());

@@ -144,7 +144,8 @@ Async<void> Daemon::set_root_password() {
 
 void Daemon::make_engines() {
   if (options_.simulated) {
-    host_->hypervisor = hypervisor::make_sim_hypervisor(io_.get_executor());
+    host_->hypervisor = hypervisor::make_sim_hypervisor(
+        io_.get_executor(), {.state_directory = (host_->identity.state / "simulated").string()});
     host_->switching = switching::make_sim_switching();
     return;
   }

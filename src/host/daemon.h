@@ -7,6 +7,7 @@
 //   root-password       root's password, made at first start (unless --password-file gave one)
 //   datastore1/         the first datastore
 //   network/            Open vSwitch's database, DHCP leases
+//   simulated/          with --simulate, the guests that run
 //   endpoint            where the daemon serves, for the command line
 //   virga-host.pid      the daemon's process, while it runs
 #pragma once

@@ -120,15 +120,19 @@ def test_screen_and_serial_line_are_refused_by_name(client, vm):
         client.wait(vm.CreateScreenshot_Task())
 
 
-def test_a_killed_daemon_leaves_its_machines_off_and_ready(client, host, vm):
+def test_machines_run_on_without_the_daemon_as_real_ones_do(client, host, vm):
     client.wait(vm.PowerOnVM_Task())
     host.kill()
     host.start("--simulate")
     again = Client(host)
     vm = again.vm("simulated")
-    assert vm.runtime.powerState == "poweredOff"
-    again.wait(vm.PowerOnVM_Task())
+    assert vm.runtime.powerState == "poweredOn"
+    again.wait_for(vm, "guest.toolsRunningStatus", lambda status: status == "guestToolsRunning")
     again.wait(vm.PowerOffVM_Task())
+    host.kill()
+    host.start("--simulate")
+    again = Client(host)
+    assert again.vm("simulated").runtime.powerState == "poweredOff"
     again.logout()
 
 

@@ -1,5 +1,6 @@
 #include "hypervisor/sim/sim_hypervisor.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,7 +15,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// One file per machine, present while it runs.
+// One file per machine, present while it runs. Nothing is synced: what is lost with the whole
+// machine are guests that would have been lost with it.
 class StateDirectory {
  public:
   explicit StateDirectory(std::string path) : path_(std::move(path)) {
@@ -24,7 +26,10 @@ class StateDirectory {
     if (path_.empty()) return;
     const json::object state = {{"state", static_cast<int>(now)},
                                 {"machine", json::parse(to_json(spec))}};
-    write_file_atomically(file_of(spec.id), json::serialize(state), 0600);
+    const std::string draft = file_of(spec.id) + "~";
+    write_all(open_file(draft, O_WRONLY | O_CREAT | O_TRUNC, 0600).get(), json::serialize(state),
+              draft);
+    fs::rename(draft, file_of(spec.id));
   }
   void forget(const std::string& id) const {
     if (!path_.empty()) ::unlink(file_of(id).c_str());

@@ -11,6 +11,7 @@ Access::Access(const Kernel& kernel, Reader reader)
   if (!table_ || !reader_.session) return;
   groups_ = table_->groups_of(reader_.session->user);
   for (const PermissionEntry& entry : table_->permissions()) guarded_.insert(entry.entity.value);
+  on_the_way_ = table_->on_the_way(kernel_.inventory, reader_.session->user, groups_);
 }
 
 bool Access::sees(const Object& object) const {
@@ -26,6 +27,7 @@ bool Access::allows(const Object& object, std::string_view privilege) {
   if (privilege == "System.Anonymous") return true;
   if (!reader_.session || !table_) return false;
   if (!object.owner().empty()) return sees(object);
+  if (privilege == "System.View" && on_the_way_.contains(object.self().value)) return true;
 
   // Entities without permissions of their own get the answer of their siblings: that of the parent
   // as far as it is passed on. This is what makes reading ten thousand machines cheap.

@@ -29,6 +29,8 @@ class Access {
   Access(const Kernel& kernel, Reader reader);
 
   const Reader& reader() const { return reader_; }
+  // Whether permissions are still what its answers go by.
+  bool is_current() const { return kernel_.authorization.table() == table_; }
 
   // Whether the object exists for the reader: another session's own objects do not.
   bool sees(const Object& object) const;
@@ -49,6 +51,7 @@ class Access {
   const std::shared_ptr<const AccessTable> table_;
   std::vector<std::string> groups_;
   std::unordered_set<std::string> guarded_;  // moIds of entities with permissions of their own
+  std::unordered_set<std::string> on_the_way_;  // AccessTable::on_the_way()
   // By the moId that the answer hangs on.
   std::unordered_map<std::string, Answers> answers_;
 };

@@ -10,6 +10,8 @@
 namespace virga::kernel {
 namespace {
 
+constexpr const char* kView = "System.View";
+
 // An entity's parent, from its snapshot; nullopt at the top.
 std::optional<MoRef> parent_of(const Object& object) {
   const DataPtr snapshot = object.snapshot();
@@ -66,15 +68,37 @@ bool AccessTable::allows(const Inventory& inventory, const std::string& user,
     // What guarded it may be gone: the task that destroyed a VM is still to be read.
     if (at->value.empty() || !inventory.find(*at)) at = root_;
   }
+  if (holds(inventory, user, groups, *at, wanted)) return true;
+  return privilege == kView && on_the_way(inventory, user, groups).contains(at->value);
+}
+
+bool AccessTable::holds(const Inventory& inventory, const std::string& user,
+                        const std::vector<std::string>& groups, const MoRef& entity,
+                        const std::string& privilege) const {
   bool inherited = false;
-  while (at) {
-    if (const auto decided = decide(*at, inherited, user, groups, wanted)) return *decided;
-    const auto entity = inventory.find(*at);
-    if (!entity) return false;
-    at = parent_of(*entity);
-    inherited = true;
+  for (std::optional<MoRef> at = entity; at; inherited = true) {
+    if (const auto decided = decide(*at, inherited, user, groups, privilege)) return *decided;
+    const auto object = inventory.find(*at);
+    if (!object) return false;
+    at = parent_of(*object);
   }
   return false;
+}
+
+std::unordered_set<std::string> AccessTable::on_the_way(
+    const Inventory& inventory, const std::string& user,
+    const std::vector<std::string>& groups) const {
+  std::unordered_set<std::string> passed;
+  for (const PermissionEntry& entry : permissions_) {
+    if (!decide(entry.entity, false, user, groups, kView).value_or(false)) continue;
+    auto object = inventory.find(entry.entity);
+    while (object) {
+      const auto parent = parent_of(*object);
+      if (!parent || !passed.insert(parent->value).second) break;
+      object = inventory.find(*parent);
+    }
+  }
+  return passed;
 }
 
 std::shared_ptr<const AccessTable> Authorization::table() const {
@@ -83,8 +107,20 @@ std::shared_ptr<const AccessTable> Authorization::table() const {
 }
 
 void Authorization::replace(std::shared_ptr<const AccessTable> table) {
-  std::lock_guard lock(mutex_);
-  table_ = std::move(table);
+  {
+    std::lock_guard lock(mutex_);
+    table_ = std::move(table);
+  }
+  std::erase_if(hooks_, [](const auto& hook) { return hook.expired(); });
+  for (const auto& weak : hooks_) {
+    if (const auto hook = weak.lock()) (*hook)();
+  }
+}
+
+std::shared_ptr<const void> Authorization::on_change(std::function<void()> hook) {
+  auto kept = std::make_shared<const std::function<void()>>(std::move(hook));
+  hooks_.push_back(kept);
+  return kept;
 }
 
 bool Authorization::allows(const Inventory& inventory, const std::string& user,

@@ -1,12 +1,14 @@
 // Roles, permissions and the question every call asks: may this user do that to this object?
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "kernel/inventory.h"
@@ -50,11 +52,16 @@ class AccessTable {
   }
 
   // Whether `user` (with `groups`) has `privilege` on the object. The nearest entity with a
-  // permission for the user decides; a user's own permission outweighs its groups', whose privileges
-  // add up. System.Anonymous is everybody's.
+  // permission for the user decides; a user's own permission outweighs its groups', whose
+  // privileges add up. System.Anonymous is everybody's, and System.View holds on_the_way() too: who
+  // may see one machine finds it from the top.
   bool allows(const Inventory& inventory, const std::string& user,
               const std::vector<std::string>& groups, const Object& object,
               std::string_view privilege) const;
+
+  // The moIds of the entities above those at which a permission gives the user System.View.
+  std::unordered_set<std::string> on_the_way(const Inventory& inventory, const std::string& user,
+                                             const std::vector<std::string>& groups) const;
 
   const std::vector<Role>& roles() const { return roles_; }
   const Role* role(std::int32_t id) const;
@@ -70,6 +77,10 @@ class AccessTable {
   std::optional<bool> decide(const MoRef& entity, bool inherited, const std::string& user,
                              const std::vector<std::string>& groups,
                              const std::string& privilege) const;
+  // What the nearest of these permissions says, from the entity up.
+  bool holds(const Inventory& inventory, const std::string& user,
+             const std::vector<std::string>& groups, const MoRef& entity,
+             const std::string& privilege) const;
 
   std::vector<Role> roles_;
   std::vector<PermissionEntry> permissions_;
@@ -77,11 +88,14 @@ class AccessTable {
   std::map<std::string, std::vector<std::string>> groups_by_user_;
 };
 
-// The present table. Any thread may read it; the AuthorizationManager replaces it.
+// The present table. Any thread may read it; the AuthorizationManager replaces it, on the kernel
+// executor.
 class Authorization {
  public:
   std::shared_ptr<const AccessTable> table() const;
   void replace(std::shared_ptr<const AccessTable> table);
+  // Calls `hook` after each replace(), for as long as the answer lives. Kernel executor.
+  [[nodiscard]] std::shared_ptr<const void> on_change(std::function<void()> hook);
   // Throws NoPermission naming the object and the privilege.
   void check(const Inventory& inventory, const std::string& user, const Object& object,
              std::string_view privilege) const;
@@ -91,6 +105,7 @@ class Authorization {
  private:
   mutable std::mutex mutex_;
   std::shared_ptr<const AccessTable> table_;
+  std::vector<std::weak_ptr<const std::function<void()>>> hooks_;
 };
 
 }  // namespace virga::kernel

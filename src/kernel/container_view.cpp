@@ -22,7 +22,7 @@ ContainerContents::ContainerContents(Kernel& kernel, Key key)
       key_(std::move(key)),
       anybody_(session_of(key_.user)),
       members_(
-          kernel.inventory, "", [this](Object& object) { return wants(object); },
+          kernel, "", [this](Object& object) { return wants(object); },
           [this](const model::Array<MoRef>& members) { show(members); }) {
   for (const std::string& name : key_.types) {
     const model::ManagedInfo* type = model::find_managed(name);
@@ -44,7 +44,7 @@ bool ContainerContents::wants(Object& object) {
                     });
   if (!fits) return false;
   const std::uint64_t now = kernel_.inventory.sequence();
-  if (!access_ || std::exchange(access_as_of_, now) != now)
+  if (!access_ || std::exchange(access_as_of_, now) != now || !access_->is_current())
     access_.emplace(kernel_, Reader{anybody_, {}});
   return access_->allows(object, "System.View");
 }

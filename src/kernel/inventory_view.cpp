@@ -11,7 +11,7 @@ InventoryView::InventoryView(Kernel& kernel, MoRef self, const Reader& reader)
       kernel_(kernel),
       session_(reader.session),
       members_(
-          kernel.inventory, reader.session->key,
+          kernel, reader.session->key,
           [this](Object& object) { return access().allows(object, "System.View"); },
           [this](const model::Array<MoRef>& members) {
             update([&](Properties& p) { p.view = members; });

@@ -9,7 +9,7 @@ ListView::ListView(Kernel& kernel, MoRef self, const Reader& reader)
       kernel_(kernel),
       session_(reader.session),
       members_(
-          kernel.inventory, reader.session->key, [](Object&) { return true; },
+          kernel, reader.session->key, [](Object&) { return true; },
           [this](const model::Array<MoRef>& members) {
             update([&](Properties& p) { p.view = members; });
           }) {}

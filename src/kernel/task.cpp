@@ -257,6 +257,13 @@ std::vector<MoRef> TaskTable::recent() const {
   return refs;
 }
 
+std::vector<model::Ptr<vim::TaskInfo>> TaskTable::history() const {
+  std::vector<model::Ptr<vim::TaskInfo>> infos;
+  for (auto task = state_->tasks.rbegin(); task != state_->tasks.rend(); ++task)
+    infos.push_back((*task)->properties().info);
+  return infos;
+}
+
 Async<void> TaskTable::drain() {
   const auto state = state_;
   for (const auto& task : state->tasks) task->stop();

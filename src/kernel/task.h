@@ -55,6 +55,8 @@ class TaskTable {
 
   // The newest 200, newest first.
   std::vector<MoRef> recent() const;
+  // Of every task that is kept, oldest first.
+  std::vector<model::Ptr<vim::TaskInfo>> history() const;
   // Waits until no task runs, for a clean stop; those that can be cancelled are.
   Async<void> drain();
 

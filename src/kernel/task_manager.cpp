@@ -111,22 +111,15 @@ TaskHistoryCollector::TaskHistoryCollector(Kernel& kernel, MoRef self, vim::Task
   refresh_page();
 }
 
-std::vector<vim::TaskInfo> TaskHistoryCollector::selected() const {
-  std::vector<vim::TaskInfo> tasks;
-  const auto recent = kernel_.tasks.recent();
-  for (auto ref = recent.rbegin(); ref != recent.rend(); ++ref) {
-    const auto object = inventory().find(*ref);
-    if (!object) continue;
-    const DataPtr snapshot = object->snapshot();
-    const auto& info = *static_cast<const vim::TaskProperties&>(*snapshot).info;
-    if (selects(inventory(), filter_, info)) tasks.push_back(info);
-  }
+std::vector<model::Ptr<vim::TaskInfo>> TaskHistoryCollector::selected() const {
+  auto tasks = kernel_.tasks.history();
+  std::erase_if(tasks, [&](const auto& info) { return !selects(inventory(), filter_, *info); });
   return tasks;
 }
 
 std::vector<std::int64_t> TaskHistoryCollector::keys() const {
   std::vector<std::int64_t> keys;
-  for (const auto& task : selected()) keys.push_back(task.eventChainId);
+  for (const auto& task : selected()) keys.push_back(task->eventChainId);
   return keys;
 }
 
@@ -135,14 +128,14 @@ void TaskHistoryCollector::refresh_page() {
   update([&](Properties& p) {
     p.latestPage.clear();
     for (std::size_t i = tasks.size(); i > 0 && p.latestPage.size() < page_; --i)
-      p.latestPage.push_back(vim::TaskInfo(tasks[i - 1]));
+      p.latestPage.push_back(tasks[i - 1]);
   });
 }
 
 model::List<vim::TaskInfo> TaskHistoryCollector::pick(const std::vector<std::size_t>& indexes) const {
   const auto tasks = selected();
   model::List<vim::TaskInfo> picked;
-  for (const std::size_t index : indexes) picked.push_back(vim::TaskInfo(tasks[index]));
+  for (const std::size_t index : indexes) picked.push_back(tasks[index]);
   return picked;
 }
 

@@ -31,7 +31,7 @@ class TaskHistoryCollector final : public HistoryCollector<vim::TaskHistoryColle
   void refresh_page() override;
 
  private:
-  std::vector<vim::TaskInfo> selected() const;
+  std::vector<model::Ptr<vim::TaskInfo>> selected() const;
   model::List<vim::TaskInfo> pick(const std::vector<std::size_t>& indexes) const;
 
   Kernel& kernel_;

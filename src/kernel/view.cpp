@@ -4,22 +4,31 @@
 
 namespace virga::kernel {
 
-LiveMembers::LiveMembers(Inventory& inventory, std::string session, Wants wants, Show show)
-    : inventory_(inventory),
+LiveMembers::LiveMembers(Kernel& kernel, std::string session, Wants wants, Show show)
+    : kernel_(kernel),
       wants_(std::move(wants)),
       show_(std::move(show)),
       self_(std::make_shared<LiveMembers*>(this)),
-      selection_(inventory, std::move(session), *this) {}
+      selection_(kernel.inventory, std::move(session), *this),
+      permissions_watch_(kernel.authorization.on_change([this] { select_again(); })) {}
 
 LiveMembers::~LiveMembers() = default;
 
 void LiveMembers::follow(SelectionPlan plan) {
-  selection_.follow(std::make_shared<const SelectionPlan>(std::move(plan)));
+  plan_ = std::make_shared<const SelectionPlan>(std::move(plan));
+  selection_.follow(plan_);
   changed_ = true;
   refresh();
 }
 
+void LiveMembers::select_again() {
+  if (!plan_) return;
+  selection_.follow(plan_);
+  refresh_later();
+}
+
 void LiveMembers::close() {
+  permissions_watch_.reset();
   self_.reset();
   selection_.clear();
   members_.clear();
@@ -40,7 +49,7 @@ void LiveMembers::left(Object& object) {
 
 void LiveMembers::refresh_later() {
   if (!self_ || std::exchange(posted_, true)) return;
-  asio::post(inventory_.executor(), [weak = std::weak_ptr(self_)] {
+  asio::post(kernel_.executor, [weak = std::weak_ptr(self_)] {
     const auto self = weak.lock();
     if (!self) return;
     (*self)->posted_ = false;

@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "kernel/kernel.h"
 #include "kernel/selection.h"
 
 namespace virga::kernel {
@@ -21,8 +22,8 @@ class LiveMembers final : private Selection::Listener {
   using Show = std::function<void(const model::Array<MoRef>&)>;
 
   // `session`: whose own objects may be members. `wants`: which objects may. `show` is called with
-  // the members after they have changed.
-  LiveMembers(Inventory& inventory, std::string session, Wants wants, Show show);
+  // the members after they have changed. Both are asked again when permissions change.
+  LiveMembers(Kernel& kernel, std::string session, Wants wants, Show show);
   ~LiveMembers() override;
 
   // Selects by this plan and shows the members.
@@ -41,8 +42,9 @@ class LiveMembers final : private Selection::Listener {
 
   void refresh_later();
   void refresh();
+  void select_again();
 
-  Inventory& inventory_;
+  Kernel& kernel_;
   const Wants wants_;
   const Show show_;
   model::Array<MoRef> members_;
@@ -50,7 +52,9 @@ class LiveMembers final : private Selection::Listener {
   bool changed_ = false;
   bool posted_ = false;
   std::shared_ptr<LiveMembers*> self_;  // by which a posted handler finds it until it is closed
+  std::shared_ptr<const SelectionPlan> plan_;
   Selection selection_;
+  std::shared_ptr<const void> permissions_watch_;
 };
 
 }  // namespace virga::kernel

@@ -117,6 +117,28 @@ def test_a_local_account_with_a_role_enters_and_does_what_the_role_allows(client
         authorization.RemoveEntityPermission(client.content.rootFolder, name, False)
 
 
+def test_who_may_see_one_vm_finds_it_from_the_top_and_nothing_else(client, host, account, make_vm):
+    name, _ = account
+    seen, hidden = make_vm("seen", bare=True), make_vm("hidden", bare=True)
+    authorization = client.content.authorizationManager
+    read_only = next(role for role in authorization.roleList if role.name == "ReadOnly")
+    permission = vim.AuthorizationManager.Permission(principal=name, group=False, propagate=True,
+                                                     roleId=read_only.roleId)
+    authorization.SetEntityPermissions(seen, [permission])
+    other = Client(host, *account)
+    view = other.content.viewManager.CreateContainerView(
+        other.content.rootFolder, [vim.VirtualMachine], True)
+    assert [vm._moId for vm in view.view] == [seen._moId]
+    assert view.view[0].config.name == "seen"
+    with fault(vim.fault.NoPermission):
+        vim.VirtualMachine(hidden._moId, other.instance._stub).name
+    authorization.SetEntityPermissions(hidden, [permission])
+    assert {vm._moId for vm in view.view} == {seen._moId, hidden._moId}
+    authorization.RemoveEntityPermission(seen, name, False)
+    assert [vm._moId for vm in view.view] == [hidden._moId]
+    other.logout()
+
+
 def test_a_changed_password_is_the_one_that_counts(client, host, account):
     name, old = account
     client.content.accountManager.UpdateUser(vim.host.LocalAccountManager.AccountSpecification(

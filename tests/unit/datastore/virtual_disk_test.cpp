@@ -349,7 +349,7 @@ TEST_F(DiskTest, TakesAnotherUuid) {
 
 TEST_F(DiskTest, IsGivenAUuidForGoodWhenAskedForOne) {
   create("a.vmdk", Provisioning::thin);
-  VmdkDescriptor descriptor = read_descriptor(at("a.vmdk"));
+  vmx::VmdkDescriptor descriptor = read_descriptor(at("a.vmdk"));
   EXPECT_EQ(disk_uuid(at("a.vmdk")), descriptor.uuid);
   descriptor.uuid.clear();
   put("a.vmdk", descriptor.serialise());

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernel/faults.h"
+#include "kernel/task_manager.h"
 #include "lab.h"
 
 namespace virga::kernel {
@@ -64,6 +65,32 @@ TEST_F(Draining, WaitsForTheRest) {
 TEST_F(Draining, EndsAtOnceWhenNothingRuns) {
   begin_to_drain();
   EXPECT_TRUE(drained);
+}
+
+class History : public testing::Test {
+ protected:
+  void run_tasks(int count) {
+    const auto work = [](TaskHandle&) -> Async<Any> { co_return Any(); };
+    for (int i = 0; i < count; ++i)
+      lab.kernel.tasks.run(lab.call, {.method = "Test_Task", .description_id = "Test.test"}, work);
+    lab.settle();
+  }
+
+  Lab lab;
+};
+
+TEST_F(History, IsReadBeyondWhatIsListedAsRecent) {
+  run_tasks(250);
+  EXPECT_EQ(lab.kernel.tasks.recent().size(), 200u);
+  TaskHistoryCollector collector(lab.kernel, {"TaskHistoryCollector", "c"}, {});
+  vim::ReadNextTasksRequestType request;
+  request.maxCount = 200;
+  const auto first = lab.run(collector.ReadNextTasks(lab.call, request));
+  const auto rest = lab.run(collector.ReadNextTasks(lab.call, request));
+  ASSERT_EQ(first.size(), 200u);
+  ASSERT_EQ(rest.size(), 50u);
+  EXPECT_EQ(first[199]->eventChainId + 1, rest[0]->eventChainId);
+  EXPECT_EQ(rest[49]->task, lab.kernel.tasks.recent().front());
 }
 
 }  // namespace

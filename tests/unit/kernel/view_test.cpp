@@ -141,6 +141,21 @@ TEST_F(Views, OfAContainerHideWhatTheUserMayNotSee) {
   EXPECT_THAT(ids(container_view(lab.vm_folder->self())), IsEmpty());
 }
 
+TEST_F(Views, FollowPermissions) {
+  const auto web = lab.add_machine("1", "web");
+  lab.add_machine("2", "db");
+  lab.call.session = lab.log_in("viewer");
+  const MoRef viewers = container_view(lab.vm_folder->self());
+  lab.call.session = lab.log_in("nobody");
+  const MoRef nobodys = container_view(lab.root->self(), {"VirtualMachine"});
+  EXPECT_THAT(ids(viewers), ElementsAre("1", "2"));
+  EXPECT_THAT(ids(nobodys), IsEmpty());
+  lab.permit(web->self(), "viewer", kRoleNoAccess);
+  lab.permit(web->self(), "nobody", kRoleView);
+  EXPECT_THAT(ids(viewers), ElementsAre("2"));
+  EXPECT_THAT(ids(nobodys), ElementsAre("1"));
+}
+
 TEST_F(Views, BelongToTheirSession) {
   const auto web = lab.add_machine("1", "web");
   const MoRef view = container_view(lab.root->self());

@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <sstream>
+
+#include "vmx/text.h"
 
 namespace virga::host {
 namespace {
@@ -56,18 +60,18 @@ vim::VirtualMachineUsbInfoSpeed speed_of(double mbps) {
 }
 
 // "1/0/2"
-std::string physical_path(const hypervisor::UsbDevice& device) {
+std::string physical_path(const hypervisor::HostUsbDevice& device) {
   std::string path = std::to_string(device.bus);
   for (const int port : device.ports) path += fmt::format("/{}", port - 1);
   return path;
 }
 
-std::string description(const hypervisor::UsbDevice& device) {
+std::string description(const hypervisor::HostUsbDevice& device) {
   if (device.name.empty()) return fmt::format("USB {:04x}:{:04x}", device.vendor, device.product);
   return device.manufacturer.empty() ? device.name : device.manufacturer + " " + device.name;
 }
 
-vim::VirtualMachineUsbInfo describe(const hypervisor::UsbDevice& device) {
+vim::VirtualMachineUsbInfo describe(const hypervisor::HostUsbDevice& device) {
   vim::VirtualMachineUsbInfo info;
   info.name = usb_path_pattern(device);
   info.description = description(device);
@@ -84,8 +88,27 @@ vim::VirtualMachineUsbInfo describe(const hypervisor::UsbDevice& device) {
 
 }  // namespace
 
-std::string usb_path_pattern(const hypervisor::UsbDevice& device) {
+std::string usb_path_pattern(const hypervisor::HostUsbDevice& device) {
   return "path:" + physical_path(device);
+}
+
+std::optional<hypervisor::HostUsbDevice> find_usb(
+    const std::vector<hypervisor::HostUsbDevice>& devices, const std::string& pattern) {
+  std::istringstream stream(pattern);
+  std::vector<std::string> words;
+  for (std::string word; stream >> word;)
+    if (word.starts_with("path:") || word.starts_with("vid:") || word.starts_with("pid:"))
+      words.push_back(vmx::to_lower(word));
+  if (words.empty()) return std::nullopt;
+  for (const auto& device : devices) {
+    const std::string known[] = {usb_path_pattern(device), fmt::format("vid:{:04x}", device.vendor),
+                                 fmt::format("pid:{:04x}", device.product)};
+    const auto fits = [&](const std::string& word) {
+      return std::ranges::find(known, word) != std::end(known);
+    };
+    if (std::ranges::all_of(words, fits)) return device;
+  }
+  return std::nullopt;
 }
 
 void list_host_devices(const hypervisor::HostDevices& devices, vim::ConfigTarget& target) {

@@ -1,6 +1,10 @@
 // The host's devices as EnvironmentBrowser.QueryConfigTarget lists them. Pure.
 #pragma once
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "hypervisor/host_devices.h"
 #include "vim/types.h"
 
@@ -11,6 +15,12 @@ void list_host_devices(const hypervisor::HostDevices& devices, vim::ConfigTarget
 
 // The autoconnect pattern that means the device at this place: "path:1/0/2", from the bus on, with
 // ports counted from 0 as VMware's patterns do.
-std::string usb_path_pattern(const hypervisor::UsbDevice& device);
+std::string usb_path_pattern(const hypervisor::HostUsbDevice& device);
+
+// The first device that an autoconnect pattern means; its words name the place ("path:1/0/2") or
+// what the device is ("vid:0781", "pid:5567"), and all must fit. Others, "autoclean:1", say nothing
+// of it.
+std::optional<hypervisor::HostUsbDevice> find_usb(
+    const std::vector<hypervisor::HostUsbDevice>& devices, const std::string& pattern);
 
 }  // namespace virga::host

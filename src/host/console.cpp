@@ -1,5 +1,7 @@
 #include "host/console.h"
 
+#include <algorithm>
+
 #include "base/uuid.h"
 #include "host/virtual_machine.h"
 #include "kernel/faults.h"
@@ -70,8 +72,12 @@ Async<Fd> ConsoleTable::open(MoRef vm, bool serial) {
     throw kernel::invalid_state(found->second->properties().name + " is not powered on.");
   if (!serial) co_return co_await machine->open_display();
   const auto& ports = machine->spec().serial_ports;
-  if (ports.empty()) throw kernel::not_found("A serial port of " + found->second->properties().name);
-  co_return co_await machine->open_serial(ports.front().key);
+  const auto served = std::find_if(ports.begin(), ports.end(), [](const auto& port) {
+    return port.backend == hypervisor::LineBackend::socket;
+  });
+  if (served == ports.end())
+    throw kernel::not_found("A serial port of " + found->second->properties().name);
+  co_return co_await machine->open_serial(served->key);
 }
 
 Async<Fd> ConsoleTable::open_ticket(std::string ticket) {

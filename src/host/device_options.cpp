@@ -1,7 +1,9 @@
 #include "host/device_options.h"
 
 #include "datastore/virtual_disk.h"
+#include "host/device_option_list.h"
 #include "host/vm_config_words.h"
+#include "host/vm_device_kind.h"
 
 namespace virga::host {
 
@@ -45,29 +47,14 @@ vim::SharesOption shares_option() {
   return option;
 }
 
+void add_connect_option(vim::VirtualDeviceOption& option) {
+  vim::VirtualDeviceConnectOption connect;
+  connect.startConnected = bool_option(true, true);
+  connect.allowGuestControl = bool_option(true, true);
+  option.connectOption = model::share(std::move(connect));
+}
+
 namespace {
-
-constexpr int kSerialPorts = 4;
-
-// What a version does not have is left out.
-class DeviceOptionList {
- public:
-  explicit DeviceOptionList(const HardwareVersion& version) : version_(version) {}
-
-  template <class Option>
-  void add(Option option) {
-    if (version_has(option.type)) options_.push_back(model::share(std::move(option)));
-  }
-  bool version_has(std::string_view feature) const {
-    return first_version_with(feature) <= version_.number;
-  }
-  const HardwareVersion& version() const { return version_; }
-  model::List<vim::VirtualDeviceOption> take() { return std::move(options_); }
-
- private:
-  const HardwareVersion& version_;
-  model::List<vim::VirtualDeviceOption> options_;
-};
 
 // Units of a controller that a disk or drive can take.
 int usable_units(vmx::ControllerModel model, const HardwareVersion& version) {
@@ -76,20 +63,6 @@ int usable_units(vmx::ControllerModel model, const HardwareVersion& version) {
   for (int unit = 0; unit < units; ++unit)
     if (hypervisor::unit_is_valid(*machine_model(model), unit)) ++usable;
   return usable;
-}
-
-void add_connect_option(vim::VirtualDeviceOption& option) {
-  vim::VirtualDeviceConnectOption connect;
-  connect.startConnected = bool_option(true, true);
-  connect.allowGuestControl = bool_option(true, true);
-  option.connectOption = model::share(std::move(connect));
-}
-
-template <class Backing>
-void add_backing(vim::VirtualDeviceOption& option, std::string_view type, Backing backing = {}) {
-  backing.type = type;
-  option.backingOption.push_back(model::share(std::move(backing)));
-  option.defaultBackingOptionIndex = 0;
 }
 
 // --- Controllers -------------------------------------------------------------------------------
@@ -165,7 +138,9 @@ void add_buses(DeviceOptionList& options) {
   options.add(std::move(pci));
   vim::VirtualSIOControllerOption sio;
   sio.type = "VirtualSIOController";
-  sio.numSerialPorts = int_option(0, kSerialPorts, 0);
+  sio.numSerialPorts = int_option(0, most_serial_ports, 0);
+  sio.numFloppyDrives = int_option(0, vmx::max_floppies, 0);
+  sio.numParallelPorts = int_option(0, vmx::max_parallel_ports, 0);
   options.add(std::move(sio));
 }
 
@@ -214,19 +189,6 @@ void add_adapter(DeviceOptionList& options, vmx::AdapterModel model) {
   options.add(std::move(option));
 }
 
-void add_serial_port(DeviceOptionList& options) {
-  vim::VirtualSerialPortOption port;
-  port.type = "VirtualSerialPort";
-  port.controllerType = "VirtualSIOController";
-  port.yieldOnPoll = bool_option(true, true);
-  vim::VirtualSerialPortPipeBackingOption pipe;
-  pipe.endpoint = choice({"server"});
-  pipe.noRxLoss = bool_option(true, false);
-  add_backing(port, "VirtualSerialPortPipeBackingInfo", std::move(pipe));
-  add_backing<vim::VirtualSerialPortFileBackingOption>(port, "VirtualSerialPortFileBackingInfo");
-  options.add(std::move(port));
-}
-
 void add_video(DeviceOptionList& options) {
   vim::VirtualVideoCardOption video;
   video.type = "VirtualMachineVideoCard";
@@ -254,8 +216,8 @@ model::List<vim::VirtualDeviceOption> device_options(const HardwareVersion& vers
   add_adapter<vim::VirtualE1000eOption>(options, vmx::AdapterModel::e1000e);
   add_adapter<vim::VirtualE1000Option>(options, vmx::AdapterModel::e1000);
   add_adapter<vim::VirtualPCNet32Option>(options, vmx::AdapterModel::vlance);
-  add_serial_port(options);
   add_video(options);
+  for (const DeviceKind* kind : device_kinds()) kind->offer(options);
   return options.take();
 }
 

@@ -111,6 +111,7 @@ ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_
                          return other.config_file().display() != here && other.has_mac(mac);
                        });
   };
+  context.host_devices = [] { return hypervisor::probe_host_devices(); };
   context.host_name = host.identity.name;
   context.max_vcpus = host.capabilities.max_vcpus;
   context.max_memory_mib = host.capabilities.max_memory_mib;
@@ -493,6 +494,7 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
     }
     disks_ = co_await query_disks(plan.config);
     if (machine()) co_await apply_hot(plan);
+    if (before.tpms.empty() && !plan.config.tpms.empty()) co_await forget_tpm();
     co_await save_config(plan.config);
   } catch (...) {
     failure = std::current_exception();
@@ -506,12 +508,20 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
   report_mac_conflicts(host(), *this, before);
   for (const auto& [key, connected] : plan.connections.connected) device_state_.connected[key] = connected;
   co_await delete_disks(host(), plan.destroy);
+  if (!before.tpms.empty() && plan.config.tpms.empty()) co_await forget_tpm();
   publish_config();
   vim::VmReconfiguredEvent event;
   event.configSpec = *spec;
   post(std::move(event), fmt::format("Reconfigured {} on {} in ha-datacenter", properties().name,
                                      host().identity.name), user);
   log("Reconfigured by " + user);
+}
+
+// When a TPM goes, and once more before one comes: a daemon killed in between did not get to it.
+Async<void> VirtualMachine::forget_tpm() {
+  const datastore::Location state = host().locate(tpm_folder(context()).format());
+  const auto forget = [state] { datastore::remove_if_present(state); };
+  co_await offload(host().kernel.workers, forget);
 }
 
 Async<MoRef> VirtualMachine::UpgradeVM_Task(model::Call& call, const vim::UpgradeVMRequestType& r) {
@@ -575,6 +585,8 @@ Async<void> VirtualMachine::plug(const ConfigPlan& plan, const hypervisor::Machi
     if (controller.key == key) co_return co_await machine()->add_controller(controller);
   for (const auto& disk : spec.disks)
     if (disk.key == key) co_return co_await machine()->add_disk(disk);
+  for (const auto& device : spec.usb_devices)
+    if (device.key == key) co_return co_await machine()->add_usb_device(device);
   for (const auto& wanted : spec.nics) {
     if (wanted.key != key) continue;
     hypervisor::Nic nic = wanted;
@@ -587,6 +599,8 @@ Async<void> VirtualMachine::unplug(int key) {
   const hypervisor::MachineSpec present = machine()->spec();
   for (const auto& disk : present.disks)
     if (disk.key == key) co_return co_await machine()->remove_disk(key);
+  for (const auto& device : present.usb_devices)
+    if (device.key == key) co_return co_await machine()->remove_usb_device(key);
   for (const auto& controller : present.controllers)
     if (controller.key == key) co_return co_await machine()->remove_controller(key);
   for (const auto& nic : present.nics) {
@@ -596,13 +610,18 @@ Async<void> VirtualMachine::unplug(int key) {
   }
 }
 
+Async<void> VirtualMachine::change_medium(int drive_key, std::optional<std::string> path) {
+  hypervisor::MachineSpec present = machine()->spec();
+  if (medium_of(present, drive_key) != path)
+    co_await machine()->change_medium(drive_key, std::move(path));
+}
+
 Async<void> VirtualMachine::change_live(const hypervisor::MachineSpec& spec, int key,
                                         const ConfigPlan& plan) {
-  for (const auto& cdrom : spec.cdroms) {
-    if (cdrom.key != key) continue;
-    if (hypervisor::find_cdrom(machine()->spec(), key).path == cdrom.path) co_return;
-    co_return co_await machine()->change_medium(key, cdrom.path);
-  }
+  for (const auto& cdrom : spec.cdroms)
+    if (cdrom.key == key) co_return co_await change_medium(key, cdrom.path);
+  for (const auto& floppy : spec.floppies)
+    if (floppy.key == key) co_return co_await change_medium(key, floppy.path);
   for (const auto& nic : spec.nics) {
     if (nic.key != key) continue;
     const std::string network = adapter_with(plan.config, key).network;

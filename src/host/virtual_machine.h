@@ -180,10 +180,12 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> reconfigure(model::Ptr<vim::VirtualMachineConfigSpec> spec, std::string user,
                           kernel::TaskHandle& handle);
   Async<void> apply_hot(const ConfigPlan& plan);
+  Async<void> forget_tpm();
   Async<void> upgrade(std::optional<std::string> version, std::string user);
   static const vmx::NetworkAdapter& adapter_with(const vmx::MachineConfig& config, int key);
   Async<void> plug(const ConfigPlan& plan, const hypervisor::MachineSpec& spec, int key);
   Async<void> unplug(int key);
+  Async<void> change_medium(int drive_key, std::optional<std::string> path);
   Async<void> change_live(const hypervisor::MachineSpec& spec, int key, const ConfigPlan& plan);
   std::string display_name() const;
 
@@ -201,6 +203,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   std::string file_of_disk(int key) const;
   void require_host_that_starts_guests() const;
   Async<void> leave_out_missing_media(hypervisor::MachineSpec& spec);
+  // Connects the ports that are clients of a pipe to the ports of other VMs that serve it.
+  Async<void> connect_pipes(hypervisor::MachineSpec& spec, hypervisor::StartOptions& options);
+  void warn(const std::string& message);
   Async<void> suspend(kernel::TaskHandle& handle);
   Async<void> discard_suspended_state(std::string user);
   Async<void> begin_log();

@@ -96,7 +96,7 @@ std::vector<datastore::Location> own_files(const datastore::Location& config_fil
   const std::string stem = vmx::DatastorePath::parse(config_file.display()).stem();
   std::vector<datastore::Location> files;
   for (const std::string& name :
-       {config.nvram, config.extended_config, config.suspend_state, stem + ".nvram", stem + ".vmsd",
+       {config.nvram, config.extended_config, config.suspend_state, stem + ".nvram", stem + ".vtpm", stem + ".vmsd",
         stem + ".vmxf", stem + ".vmss", stem + ".vmx.lck", std::string(log_name),
         std::string("serial0.log")}) {
     if (!name.empty() && name.find('/') == std::string::npos)

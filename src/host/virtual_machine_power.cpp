@@ -99,7 +99,9 @@ Async<void> VirtualMachine::start_machine(std::string user, kernel::TaskHandle& 
   co_await run_->make_swap(swap_size(config_));
   disks_ = co_await query_disks(config_);
   const bool resuming = !config_.suspend_state.empty();
-  hypervisor::MachineSpec spec = machine_spec(config_, context(), machine_id());
+  ConfigContext here = context();
+  here.warn = [this](const std::string& message) { warn(message); };
+  hypervisor::MachineSpec spec = machine_spec(config_, here, machine_id());
   require_disks_free(config_, spec);
   co_await leave_out_missing_media(spec);
   hypervisor::StartOptions options = co_await prepare_start(spec);
@@ -169,8 +171,47 @@ Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::Machin
     const auto state = config_file_.sibling(config_.suspend_state);
     options.restore_from = absolute(state);
   }
+  co_await connect_pipes(spec, options);
   options.held.push_back(run_->share_lock());
   co_return options;
+}
+
+namespace {
+
+// The running machine of a VM with a port that serves the pipe, and the port's key.
+std::pair<hypervisor::Machine*, int> pipe_server(const Host& host, const std::string& pipe) {
+  for (const auto& [ref, vm] : host.virtual_machines) {
+    if (!vm->machine()) continue;
+    for (const vmx::SerialPort& port : vm->config().serial_ports) {
+      const auto& lines = vm->machine()->spec().serial_ports;
+      const auto line = std::find_if(lines.begin(), lines.end(), [&](const auto& it) {
+        return it.key == device_key(port) && it.backend == hypervisor::LineBackend::socket;
+      });
+      if (line != lines.end() && port.target == pipe) return {vm->machine(), line->key};
+    }
+  }
+  return {nullptr, 0};
+}
+
+}  // namespace
+
+Async<void> VirtualMachine::connect_pipes(hypervisor::MachineSpec& spec,
+                                          hypervisor::StartOptions& options) {
+  for (const vmx::SerialPort& port : config_.serial_ports) {
+    const int key = device_key(port);
+    const auto line = std::find_if(spec.serial_ports.begin(), spec.serial_ports.end(),
+                                   [&](const auto& it) { return it.key == key; });
+    if (line == spec.serial_ports.end() || line->backend != hypervisor::LineBackend::stream)
+      continue;
+    const auto [server, server_key] = pipe_server(host(), port.target);
+    if (server) {
+      options.streams[key] = co_await server->open_serial(server_key);
+    } else {
+      line->backend = hypervisor::LineBackend::none;
+      warn(fmt::format("{} is not connected: no running machine serves the pipe {}.", label(port),
+                       port.target));
+    }
+  }
 }
 
 // --- While it runs ----------------------------------------------------------------------------
@@ -180,6 +221,8 @@ Async<void> VirtualMachine::leave_out_missing_media(hypervisor::MachineSpec& spe
   std::set<std::string> images;
   for (const hypervisor::Cdrom& cdrom : spec.cdroms)
     if (cdrom.path) images.insert(*cdrom.path);
+  for (const hypervisor::Floppy& floppy : spec.floppies)
+    if (floppy.path) images.insert(*floppy.path);
   const auto find_present = [images] {
     std::set<std::string> present;
     std::copy_if(images.begin(), images.end(), std::inserter(present, present.end()),
@@ -187,17 +230,26 @@ Async<void> VirtualMachine::leave_out_missing_media(hypervisor::MachineSpec& spe
     return present;
   };
   const std::set<std::string> present = co_await offload(host().kernel.workers, find_present);
-  for (hypervisor::Cdrom& cdrom : spec.cdroms)
-    if (cdrom.path && !present.contains(*cdrom.path)) cdrom.path.reset();
-  for (const vmx::CdRom& cdrom : config_.cdroms) {
-    const bool wanted = cdrom.backing == vmx::CdRomBacking::image && cdrom.start_connected;
-    if (!wanted || hypervisor::find_cdrom(spec, device_key(cdrom)).path) continue;
-    vim::VmMessageWarningEvent event;
-    event.message = fmt::format("{} is not there: the drive is not connected.", cdrom.file);
-    const std::string message = fmt::format("{}: {}", properties().name, event.message);
-    log(event.message);
-    post(std::move(event), message);
-  }
+  const auto leave_out = [&](std::optional<std::string>& path) {
+    if (path && !present.contains(*path)) path.reset();
+  };
+  for (hypervisor::Cdrom& cdrom : spec.cdroms) leave_out(cdrom.path);
+  for (hypervisor::Floppy& floppy : spec.floppies) leave_out(floppy.path);
+  const auto tell = [&](const auto& drive, bool is_image) {
+    if (is_image && drive.start_connected && !medium_of(spec, device_key(drive)))
+      warn(fmt::format("{} is not there: the drive is not connected.", drive.file));
+  };
+  for (const vmx::CdRom& cdrom : config_.cdroms)
+    tell(cdrom, cdrom.backing == vmx::CdRomBacking::image);
+  for (const vmx::Floppy& floppy : config_.floppies)
+    tell(floppy, floppy.backing == vmx::FloppyBacking::image);
+}
+
+void VirtualMachine::warn(const std::string& message) {
+  vim::VmMessageWarningEvent event;
+  event.message = message;
+  log(message);
+  post(std::move(event), fmt::format("{}: {}", properties().name, message));
 }
 
 Async<void> VirtualMachine::begin_log() {
@@ -230,9 +282,7 @@ void VirtualMachine::follow(std::shared_ptr<hypervisor::Machine> machine) {
     p.runtime.edit().device.clear();
   });
   set_power_state(vim::VirtualMachinePowerState::poweredOn);
-  device_state_ = {};
-  for (const hypervisor::Cdrom& cdrom : machine->spec().cdroms)
-    if (!cdrom.path) device_state_.connected[cdrom.key] = false;
+  device_state_ = connections(config_, machine->spec());
   publish_config();
   const std::weak_ptr<Object> weak = weak_from_this();
   const std::weak_ptr<VmRun> followed = run_;
@@ -257,8 +307,10 @@ void VirtualMachine::handle(const hypervisor::MachineEvent& event) {
       set_guest({});
     }
   } else if (const auto* tray = std::get_if<hypervisor::TrayMoved>(&event)) {
-    device_state_.connected[tray->cdrom_key] = !tray->open;
+    device_state_.connected[tray->drive_key] = !tray->open;
     publish_config();
+  } else if (std::holds_alternative<hypervisor::WatchdogExpired>(event)) {
+    warn("The watchdog timer expired: the guest is reset.");
   } else if (const auto* storage = std::get_if<hypervisor::StorageFailed>(&event)) {
     log("Storage failed: " + storage->message);
     if (storage->out_of_space)
@@ -377,10 +429,7 @@ Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) 
     co_await memory_.remove_spent(config_.suspend_state);
   }
   memory_.end_saving();
-  const auto& connected = machine->spec();
-  for (const auto& nic : connected.nics) device_state_.connected[nic.key] = nic.link_up;
-  for (const auto& cdrom : connected.cdroms)
-    device_state_.connected[cdrom.key] = cdrom.path.has_value();
+  device_state_ = connections(config_, machine->spec());
   publish_config();
   // What it waited for, it was asked by the former daemon. In an operation on snapshots it stands
   // still for a moment, and recover_snapshots() lets it go on.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "datastore/virtual_disk.h"
+#include "hypervisor/host_devices.h"
 #include "hypervisor/machine_spec.h"
 #include "vim/types.h"
 #include "vmx/datastore_path.h"
@@ -43,6 +44,10 @@ struct ConfigContext {
   std::function<std::string(const vmx::DatastorePath&)> absolute;
   // Whether another VM of this host has that address.
   std::function<bool(const std::string& mac)> mac_in_use;
+  // What this host has of drives, ports and the like; blocks for milliseconds.
+  std::function<hypervisor::HostDevices()> host_devices;
+  // Hears what machine_spec() leaves out because the host does not have it; may be empty.
+  std::function<void(const std::string& message)> warn;
   std::string host_name;
   std::string host_version = "vmx-19";  // the newest hardware version this host runs
   int max_vcpus = 0;                    // of the hypervisor here
@@ -50,8 +55,8 @@ struct ConfigContext {
 };
 
 // The file that `referrer`, a .vmx or a disk's descriptor, means by `file`: beside itself, or
-// absolute as "/vmfs/volumes/X/…" and "[X] …" say, X being a datastore's uuid or name. Throws Fault:
-// InvalidDatastorePath for one that lies in no datastore.
+// absolute as "/vmfs/volumes/X/…" and "[X] …" say, X being a datastore's uuid or name. Throws
+// Fault: InvalidDatastorePath for one that lies in no datastore.
 vmx::DatastorePath resolve_file(const Volumes& volumes, const vmx::DatastorePath& referrer,
                                 const std::string& file);
 // As the .vmx means it.
@@ -118,6 +123,9 @@ int upgraded_version(const vmx::MachineConfig& config, const std::optional<std::
 // Throws Fault naming a device this hypervisor cannot give, or a hardware version it does not run.
 hypervisor::MachineSpec machine_spec(const vmx::MachineConfig& config, const ConfigContext& context,
                                      const std::string& id, const DeviceState& connections = {});
+
+// What is connected of a VM's devices, as its machine has them.
+DeviceState connections(const vmx::MachineConfig& config, const hypervisor::MachineSpec& machine);
 
 // Throws Fault naming the device because of which a running VM can neither be suspended nor have
 // its memory in a snapshot: NotSupported, SharedBusControllerNotSupported.

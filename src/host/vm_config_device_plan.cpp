@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "host/hardware_version.h"
+#include "host/vm_device_kind.h"
 
 namespace virga::host {
 
@@ -17,6 +18,22 @@ kernel::Fault DeviceChange::invalid_operation(const std::string& why) const {
 kernel::Fault DeviceChange::not_supported(const std::string& what) const {
   return kernel::not_supported(fmt::format("Device '{}': {}", index, what));
 }
+
+kernel::Fault too_many(const DeviceChange& change, const std::string& why) {
+  vim::TooManyDevices detail;
+  detail.property = "virtualDeviceSpec.device";
+  return kernel::Fault(std::move(detail), fmt::format("Device '{}': {}.", change.index, why));
+}
+
+namespace {
+
+const DeviceKind* kind_of(std::string_view api_type) {
+  for (const DeviceKind* kind : device_kinds())
+    if (kind->covers(api_type)) return kind;
+  return nullptr;
+}
+
+}  // namespace
 
 DevicePlanner::DevicePlanner(Planning& planning,
                              const model::List<vim::VirtualDeviceConfigSpec>& changes)
@@ -72,7 +89,7 @@ void DevicePlanner::add(const DeviceChange& change) {
   if (adapter_model_of(type)) return add_adapter(change);
   if (type == "VirtualDisk") return add_disk(change);
   if (type == "VirtualCdrom") return add_cdrom(change);
-  if (type == "VirtualSerialPort") return add_serial_port(change);
+  if (const DeviceKind* kind = kind_of(type)) return kind->add(*this, change);
   if (fixed_device_key(change.device())) return add_fixed(change);
   throw change.not_supported(fmt::format("adding a {}", type));
 }
@@ -80,9 +97,10 @@ void DevicePlanner::add(const DeviceChange& change) {
 void DevicePlanner::remove(const DeviceChange& change) {
   if (fixed_device_key(change.device()) == change.device().key)
     throw change.invalid_operation("every virtual machine has it");
-  const bool removed = remove_controller(change) || remove_disk(change) || remove_cdrom(change) ||
-                       remove_adapter(change) || remove_serial_port(change) ||
-                       remove_floppy(change) || remove_usb(change);
+  const DeviceKind* kind = kind_of(change.type());
+  const bool removed = kind ? kind->remove(*this, change)
+                            : remove_controller(change) || remove_disk(change) ||
+                                  remove_cdrom(change) || remove_adapter(change);
   if (!removed)
     throw change.invalid<vim::DeviceNotFound>(
         "device.key", fmt::format("there is no such device {}", change.device().key));
@@ -99,9 +117,8 @@ void DevicePlanner::edit(const DeviceChange& change) {
   } else if (const auto adapter_model = adapter_model_of(type)) {
     auto* adapter = find_device(config().network_adapters, key);
     if (adapter && adapter->model == *adapter_model) return edit_adapter(change, *adapter);
-  } else if (type == "VirtualSerialPort") {
-    if (auto* port = find_device(config().serial_ports, key))
-      return edit_serial_port(change, *port);
+  } else if (const DeviceKind* kind = kind_of(type)) {
+    if (kind->edit(*this, change)) return;
   } else if (const auto controller_model = controller_model_of(type)) {
     auto* controller = find_device(config().controllers, key);
     if (controller && controller->model == *controller_model)
@@ -121,6 +138,42 @@ void DevicePlanner::note(const DeviceChange& change, int key, FieldPaths other) 
   other.merge(FieldPaths{"key", "deviceInfo", "controllerKey", "unitNumber",
                          "connectable.connected", "connectable.status"});
   noted_.push_back({change, key, std::move(other)});
+}
+
+void DevicePlanner::added(const DeviceChange& change, int key, FieldPaths served) {
+  planning_.plan.added.push_back(key);
+  planning_.need("VirtualMachine.Config.AddRemoveDevice");
+  note(change, key, std::move(served));
+}
+
+void DevicePlanner::edited(const DeviceChange& change, int key, bool changed, FieldPaths served) {
+  if (changed || planning_.plan.connections.connected.contains(key))
+    planning_.plan.edited.push_back(key);
+  note(change, key, std::move(served));
+}
+
+void DevicePlanner::removed(const DeviceChange& change) {
+  planning_.plan.removed.push_back(change.device().key);
+  planning_.need("VirtualMachine.Config.AddRemoveDevice");
+}
+
+void DevicePlanner::rename_controller(const DeviceChange& change, int key) {
+  if (!keys_.emplace(change.device().key, key).second)
+    throw change.invalid("device.key",
+                         fmt::format("two new controllers have the key {}", change.device().key));
+}
+
+int DevicePlanner::controller_among(const DeviceChange& change,
+                                    const std::vector<int>& keys) const {
+  if (!change.device().controllerKey && !keys.empty()) return keys.front();
+  const int asked = change.device().controllerKey.value_or(0);
+  const auto renamed = keys_.find(asked);
+  const int key = renamed == keys_.end() ? asked : renamed->second;
+  if (std::ranges::find(keys, key) != keys.end()) return key;
+  vim::InvalidController detail;
+  detail.controllerKey = asked;
+  throw change.invalid("device.controllerKey",
+                       fmt::format("there is no controller {} for it", asked), std::move(detail));
 }
 
 // Whatever was asked of a device must be so in the end.
@@ -303,14 +356,10 @@ void DevicePlanner::add_controller(const DeviceChange& change) {
   const int key = device_key(controller);
   if (find_device(config().controllers, key))
     throw change.invalid("device.busNumber", label(controller) + " is there already");
-  if (!keys_.emplace(device.key, key).second)
-    throw change.invalid("device.key",
-                         fmt::format("two new controllers have the key {}", device.key));
+  rename_controller(change, key);
   require_hot_plug(change, controller.bus == vmx::Bus::scsi, label(controller));
   config().controllers.push_back(controller);
-  planning_.plan.added.push_back(key);
-  planning_.need("VirtualMachine.Config.AddRemoveDevice");
-  note(change, key, {"busNumber", "device"});
+  added(change, key, {"busNumber", "device"});
 }
 
 bool DevicePlanner::remove_controller(const DeviceChange& change) {
@@ -326,8 +375,7 @@ bool DevicePlanner::remove_controller(const DeviceChange& change) {
     throw change.invalid_operation("devices hang on " + label(controller));
   require_hot_plug(change, controller.bus == vmx::Bus::scsi, label(controller));
   std::erase(config().controllers, controller);
-  planning_.plan.removed.push_back(change.device().key);
-  planning_.need("VirtualMachine.Config.AddRemoveDevice");
+  removed(change);
   return true;
 }
 

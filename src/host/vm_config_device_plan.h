@@ -1,8 +1,8 @@
 // Internal to vm_config: the changes of one spec's devices, applied one by one.
 //
 // vm_config_device_plan.cpp has what all devices share and the controllers,
-// vm_config_drive_plan.cpp disks and CD-ROM drives, vm_config_port_plan.cpp network adapters,
-// serial ports and the devices every VM has.
+// vm_config_drive_plan.cpp disks and CD-ROM drives, vm_config_adapter_plan.cpp network adapters and
+// the devices every VM has. For the others see vm_device_kind.h.
 #pragma once
 
 #include <map>
@@ -50,6 +50,27 @@ class DevicePlanner {
 
   void apply();
 
+  // For the kinds of devices with a file of their own.
+  vmx::MachineConfig& config() const { return planning_.plan.config; }
+  const ConfigContext& context() const { return planning_.context; }
+  void need(const char* privilege) { planning_.need(privilege); }
+  void require_powered_off(const std::string& what) const { planning_.require_powered_off(what); }
+  void require_hot_plug(const DeviceChange& change, bool possible, const std::string& what) const;
+  // A file the caller names, in a datastore of this host. Throws InvalidDeviceBacking.
+  vmx::DatastorePath file_of(const DeviceChange& change, const std::string& name) const;
+  // The key of the controller that the device names; InvalidController unless it is one of these.
+  // Without a name the first of them.
+  int controller_among(const DeviceChange& change, const std::vector<int>& keys) const;
+  // Another device is to refer to this new controller by the caller's key.
+  void rename_controller(const DeviceChange& change, int key);
+  // What was asked for by connectable.connected; `possible`: it can be.
+  void set_connection(const DeviceChange& change, int key, bool possible);
+  // Note what became of a change, with the paths of fields that were dealt with in a way of their
+  // own.
+  void added(const DeviceChange& change, int key, FieldPaths served);
+  void edited(const DeviceChange& change, int key, bool changed, FieldPaths served);
+  void removed(const DeviceChange& change);
+
  private:
   using Handler = void (DevicePlanner::*)(const DeviceChange&);
 
@@ -72,15 +93,11 @@ class DevicePlanner {
   // of first_version_with(); `name` is what the message calls it.
   void require_version(const DeviceChange& change, std::string_view feature,
                        std::string_view name) const;
-  void require_hot_plug(const DeviceChange& change, bool possible, const std::string& what) const;
-  void set_connection(const DeviceChange& change, int key, bool possible);
   Place place_of(const DeviceChange& change) const;
   vmx::Slot free_slot(const DeviceChange& change, Place place) const;
   bool is_taken(const vmx::Slot& slot) const;
   void require_same_slot(const DeviceChange& change, const vmx::Slot& slot,
                          const std::string& what) const;
-  // A file the caller names, in a datastore of this host. Throws InvalidDeviceBacking.
-  vmx::DatastorePath file_of(const DeviceChange& change, const std::string& name) const;
 
   void add_controller(const DeviceChange& change);
   void edit_controller(const DeviceChange& change, vmx::Controller& controller);
@@ -110,19 +127,9 @@ class DevicePlanner {
   void set_address(const DeviceChange& change, vmx::NetworkAdapter& adapter) const;
   void set_adapter(const DeviceChange& change, vmx::NetworkAdapter& adapter) const;
 
-  void add_serial_port(const DeviceChange& change);
-  void edit_serial_port(const DeviceChange& change, vmx::SerialPort& port);
-  bool remove_serial_port(const DeviceChange& change);
-  void set_serial_port(const DeviceChange& change, vmx::SerialPort& port) const;
-  void set_serial_backing(const DeviceChange& change, vmx::SerialPort& port) const;
-
-  bool remove_floppy(const DeviceChange& change);
-  bool remove_usb(const DeviceChange& change);
   void add_fixed(const DeviceChange& change);
   void edit_fixed(const DeviceChange& change, int key);
   void set_video(const DeviceChange& change);
-
-  vmx::MachineConfig& config() const { return planning_.plan.config; }
 
   struct Noted {
     DeviceChange change;
@@ -135,6 +142,9 @@ class DevicePlanner {
   std::map<int, int> keys_;  // of new controllers: the caller's to ours
   std::vector<Noted> noted_;
 };
+
+// TooManyDevices.
+kernel::Fault too_many(const DeviceChange& change, const std::string& why);
 
 // The key of a device that every VM has; nullopt for a type that is none.
 std::optional<int> fixed_device_key(const vim::VirtualDevice& device);

@@ -7,39 +7,14 @@
 #include "host/disk_types.h"
 #include "host/hardware_version.h"
 #include "host/vm_config_words.h"
+#include "host/vm_device_kind.h"
+#include "host/vm_device_list.h"
 #include "host/vm_disk_chain.h"
 #include "vmx/text.h"
 #include "vmx/vmdk_descriptor.h"
 
 namespace virga::host {
 namespace {
-
-using model::Ptr;
-
-// Places on the virtual PCI bus, by vSphere's numbering.
-namespace pci_units {
-constexpr int video = 0;
-constexpr int scsi = 3;
-constexpr int network_adapter = 7;
-constexpr int vmci = 17;
-constexpr int usb = 22;
-constexpr int xhci = 23;
-constexpr int sata = 24;
-constexpr int nvme = 30;
-}  // namespace pci_units
-
-Ptr<vim::Description> description(std::string label, std::string summary) {
-  vim::Description description;
-  description.label = std::move(label);
-  description.summary = std::move(summary);
-  return model::share(std::move(description));
-}
-
-void place(vim::VirtualDevice& device, int key, int controller, int unit) {
-  device.key = key;
-  device.controllerKey = controller;
-  device.unitNumber = unit;
-}
 
 void set_pci_slot(vim::VirtualDevice& device, std::optional<int> slot) {
   if (!slot) return;
@@ -55,53 +30,22 @@ std::string with_commas(std::uint64_t number) {
   return text;
 }
 
-// An object of the API's type of that name, which is a T.
-template <class T>
-Ptr<T> make_device(std::string_view type) {
-  return Ptr<T>(model::DataPtr(model::find_type(type)->create()));
-}
-
-// Builds the list; what a controller holds is noted as it is added.
-class DeviceList {
+class DeviceListBuilder : private DeviceList {
  public:
-  DeviceList(const vmx::MachineConfig& config, const ConfigContext& context,
-             const DeviceState& state, bool powered_on)
-      : config_(config), context_(context), state_(state), powered_on_(powered_on) {}
+  using DeviceList::DeviceList;
 
   model::List<vim::VirtualDevice> build() {
     add_fixed();
-    add_usb();
     for (const vmx::Controller& controller : config_.controllers) add(controller);
     for (const vmx::CdRom& cdrom : config_.cdroms) add(cdrom);
     for (const vmx::Disk& disk : config_.disks) add(disk);
     for (const vmx::OtherDevice& device : config_.other_devices) add(device);
     for (const vmx::NetworkAdapter& adapter : config_.network_adapters) add(adapter);
-    for (const vmx::SerialPort& port : config_.serial_ports) add(port);
-    for (const vmx::Floppy& floppy : config_.floppies) add(floppy);
-    return finish();
+    for (const DeviceKind* kind : device_kinds()) kind->show(*this);
+    return take();
   }
 
  private:
-  void append(Ptr<vim::VirtualDevice> device) {
-    if (device->controllerKey) children_[*device->controllerKey].push_back(device->key);
-    devices_.push_back(std::move(device));
-  }
-  template <class T>
-  void append(T device) {
-    append(Ptr<vim::VirtualDevice>(model::share(std::move(device))));
-  }
-
-  model::List<vim::VirtualDevice> finish() {
-    model::List<vim::VirtualDevice> list;
-    for (Ptr<vim::VirtualDevice>& device : devices_) {
-      const auto children = children_.find(device->key);
-      if (children != children_.end() && device.as<vim::VirtualController>())
-        static_cast<vim::VirtualController&>(device.edit()).device = children->second;
-      list.push_back(device);
-    }
-    return list;
-  }
-
   template <class T>
   void add_fixed_controller(int key, const std::string& label, int bus) {
     T controller;
@@ -114,33 +58,20 @@ class DeviceList {
   void add_input();
   void add_video();
   void add_vmci();
-  void add_usb();
   void add(const vmx::Controller& controller);
   void add(const vmx::Disk& disk);
   void add(const vmx::CdRom& cdrom);
   void add(const vmx::OtherDevice& device);
   void add(const vmx::NetworkAdapter& adapter);
-  void add(const vmx::SerialPort& port);
-  void add(const vmx::Floppy& floppy);
 
   vim::VirtualDiskFlatVer2BackingInfo flat_backing(const vmx::Disk& disk) const;
   vim::VirtualDiskFlatVer2BackingInfo flat_backing(const vmx::Disk& disk, const std::string& file,
                                                    const datastore::DiskInfo* info) const;
-  void set_file(vim::VirtualDeviceFileBackingInfo& backing, const std::string& file) const;
-  Ptr<vim::VirtualDeviceConnectInfo> connectable(int key, bool start_connected, bool guest_control,
-                                                 bool can_connect) const;
-
-  const vmx::MachineConfig& config_;
-  const ConfigContext& context_;
-  const DeviceState& state_;
-  const bool powered_on_;
-  std::vector<Ptr<vim::VirtualDevice>> devices_;
-  std::map<int, model::Array<std::int32_t>> children_;
 };
 
 // --- What every VM has -------------------------------------------------------------------------
 
-void DeviceList::add_fixed() {
+void DeviceListBuilder::add_fixed() {
   add_fixed_controller<vim::VirtualIDEController>(keys::ide, "IDE 0", 0);
   add_fixed_controller<vim::VirtualIDEController>(keys::ide + 1, "IDE 1", 1);
   add_fixed_controller<vim::VirtualPS2Controller>(keys::ps2, "PS2 controller 0", 0);
@@ -151,7 +82,7 @@ void DeviceList::add_fixed() {
   add_vmci();
 }
 
-void DeviceList::add_input() {
+void DeviceListBuilder::add_input() {
   vim::VirtualKeyboard keyboard;
   place(keyboard, keys::keyboard, keys::ps2, 0);
   keyboard.deviceInfo = description("Keyboard", "Keyboard");
@@ -166,7 +97,7 @@ void DeviceList::add_input() {
   append(std::move(mouse));
 }
 
-void DeviceList::add_video() {
+void DeviceListBuilder::add_video() {
   vim::VirtualMachineVideoCard card;
   place(card, keys::video, keys::pci, pci_units::video);
   card.deviceInfo = description("Video card", "Video card");
@@ -179,7 +110,7 @@ void DeviceList::add_video() {
   append(std::move(card));
 }
 
-void DeviceList::add_vmci() {
+void DeviceListBuilder::add_vmci() {
   if (first_version_with("VirtualMachineVMCIDevice") > config_.hardware_version) return;
   vim::VirtualMachineVMCIDevice vmci;
   place(vmci, keys::vmci, keys::pci, pci_units::vmci);
@@ -189,24 +120,6 @@ void DeviceList::add_vmci() {
   vmci.allowUnrestrictedCommunication = false;
   vmci.filterEnable = true;
   append(std::move(vmci));
-}
-
-void DeviceList::add_usb() {
-  if (config_.usb.uhci || config_.usb.ehci) {
-    vim::VirtualUSBController usb;
-    place(usb, keys::usb, keys::pci, pci_units::usb);
-    usb.deviceInfo = description("USB controller", "Auto connect Disabled");
-    usb.autoConnectDevices = false;
-    usb.ehciEnabled = config_.usb.ehci;
-    append(std::move(usb));
-  }
-  if (config_.usb.xhci) {
-    vim::VirtualUSBXHCIController xhci;
-    place(xhci, keys::xhci, keys::pci, pci_units::xhci);
-    xhci.deviceInfo = description("USB xHCI controller", "USB xHCI controller");
-    xhci.autoConnectDevices = false;
-    append(std::move(xhci));
-  }
 }
 
 // --- Controllers -------------------------------------------------------------------------------
@@ -236,7 +149,7 @@ int pci_unit(const vmx::Controller& controller) {
   return first + controller.number;
 }
 
-void DeviceList::add(const vmx::Controller& controller) {
+void DeviceListBuilder::add(const vmx::Controller& controller) {
   auto device = make_device<vim::VirtualController>(api_type(controller.model));
   vim::VirtualController& it = device.edit();
   place(it, device_key(controller), keys::pci, pci_unit(controller));
@@ -254,14 +167,6 @@ void DeviceList::add(const vmx::Controller& controller) {
 
 // --- Disks and drives --------------------------------------------------------------------------
 
-// What cannot be resolved is shown as the .vmx has it.
-void DeviceList::set_file(vim::VirtualDeviceFileBackingInfo& backing,
-                          const std::string& file) const {
-  const auto path = find_file(context_, file);
-  backing.fileName = path ? path->format() : file;
-  if (path) backing.datastore = context_.datastore(path->datastore());
-}
-
 std::string uuid_of(const datastore::DiskInfo& info) {
   try {
     return info.uuid.empty() ? info.uuid : vmx::api_disk_uuid(info.uuid);
@@ -271,7 +176,7 @@ std::string uuid_of(const datastore::DiskInfo& info) {
 }
 
 // One file of the disk; its parent is left out.
-vim::VirtualDiskFlatVer2BackingInfo DeviceList::flat_backing(
+vim::VirtualDiskFlatVer2BackingInfo DeviceListBuilder::flat_backing(
     const vmx::Disk& disk, const std::string& file, const datastore::DiskInfo* info) const {
   vim::VirtualDiskFlatVer2BackingInfo backing;
   set_file(backing, file);
@@ -289,7 +194,7 @@ vim::VirtualDiskFlatVer2BackingInfo DeviceList::flat_backing(
   return backing;
 }
 
-vim::VirtualDiskFlatVer2BackingInfo DeviceList::flat_backing(const vmx::Disk& disk) const {
+vim::VirtualDiskFlatVer2BackingInfo DeviceListBuilder::flat_backing(const vmx::Disk& disk) const {
   const auto path = find_file(context_, disk.file);
   if (!path) return flat_backing(disk, disk.file, nullptr);
   vim::VirtualDiskFlatVer2BackingInfo backing;
@@ -315,7 +220,7 @@ vim::VirtualDiskSparseVer2BackingInfo sparse_backing(
 }
 
 // A disk whose file cannot be read has capacity 0 and says so.
-void DeviceList::add(const vmx::Disk& disk) {
+void DeviceListBuilder::add(const vmx::Disk& disk) {
   const auto path = find_file(context_, disk.file);
   const auto info = path ? context_.disk(*path) : std::nullopt;
   vim::VirtualDisk device;
@@ -345,32 +250,7 @@ void DeviceList::add(const vmx::Disk& disk) {
   append(std::move(device));
 }
 
-Ptr<vim::VirtualDeviceConnectInfo> DeviceList::connectable(int key, bool start_connected,
-                                                           bool guest_control,
-                                                           bool can_connect) const {
-  vim::VirtualDeviceConnectInfo info;
-  info.migrateConnect = "unset";
-  info.startConnected = start_connected;
-  info.allowGuestControl = guest_control;
-  if (powered_on_) {
-    const auto now = state_.connected.find(key);
-    info.connected = can_connect && (now == state_.connected.end() ? start_connected : now->second);
-    info.status = info.connected || !start_connected || can_connect ? "ok" : "recoverableError";
-  } else {
-    info.status = "untried";
-  }
-  return model::share(std::move(info));
-}
-
-template <class Backing>
-Ptr<vim::VirtualDeviceBackingInfo> device_backing(const std::string& name) {
-  Backing backing;
-  backing.deviceName = name;
-  backing.useAutoDetect = name.empty() || vmx::equal_ignoring_case(name, "auto detect");
-  return model::share(std::move(backing));
-}
-
-void DeviceList::add(const vmx::CdRom& cdrom) {
+void DeviceListBuilder::add(const vmx::CdRom& cdrom) {
   vim::VirtualCdrom device;
   const int key = device_key(cdrom);
   place(device, key, controller_key(cdrom.slot), cdrom.slot.unit);
@@ -400,19 +280,19 @@ void DeviceList::add(const vmx::CdRom& cdrom) {
       break;
   }
   device.deviceInfo = description(label(config_, cdrom), summary);
-  device.connectable = connectable(key, cdrom.start_connected, cdrom.guest_may_eject,
-                                   cdrom.backing == vmx::CdRomBacking::image);
+  device.connectable =
+      connectable(key, cdrom.start_connected, cdrom.guest_may_eject, is_served(cdrom.backing));
   append(std::move(device));
 }
 
-void DeviceList::add(const vmx::OtherDevice& other) {
+void DeviceListBuilder::add(const vmx::OtherDevice& other) {
   vim::VirtualDevice device;
   place(device, device_key(other.slot), controller_key(other.slot), other.slot.unit);
   device.deviceInfo = description(other.slot.key(), "Not served: " + other.type);
   append(std::move(device));
 }
 
-// --- Network and ports -------------------------------------------------------------------------
+// --- Network -------------------------------------------------------------------------
 
 Ptr<vim::VirtualDeviceBackingInfo> distributed_backing(const vmx::DistributedPort& port) {
   vim::VirtualEthernetCardDistributedVirtualPortBackingInfo backing;
@@ -424,7 +304,7 @@ Ptr<vim::VirtualDeviceBackingInfo> distributed_backing(const vmx::DistributedPor
   return model::share(std::move(backing));
 }
 
-void DeviceList::add(const vmx::NetworkAdapter& adapter) {
+void DeviceListBuilder::add(const vmx::NetworkAdapter& adapter) {
   auto device = make_device<vim::VirtualEthernetCard>(api_type(adapter.model));
   vim::VirtualEthernetCard& card = device.edit();
   const int key = device_key(adapter);
@@ -459,73 +339,12 @@ void DeviceList::add(const vmx::NetworkAdapter& adapter) {
   append(Ptr<vim::VirtualDevice>(device));
 }
 
-void DeviceList::add(const vmx::SerialPort& port) {
-  vim::VirtualSerialPort device;
-  const int key = device_key(port);
-  place(device, key, keys::sio, port.number);
-  bool served = false;
-  switch (port.backing) {
-    case vmx::SerialBacking::file: {
-      vim::VirtualSerialPortFileBackingInfo backing;
-      set_file(backing, port.target);
-      device.backing = model::share(std::move(backing));
-      served = true;
-      break;
-    }
-    case vmx::SerialBacking::pipe: {
-      vim::VirtualSerialPortPipeBackingInfo backing;
-      backing.pipeName = port.target;
-      backing.endpoint = port.is_server ? "server" : "client";
-      backing.noRxLoss = port.no_rx_loss;
-      device.backing = model::share(std::move(backing));
-      served = true;
-      break;
-    }
-    case vmx::SerialBacking::network: {
-      vim::VirtualSerialPortURIBackingInfo backing;
-      backing.serviceURI = port.target;
-      backing.direction = port.is_server ? "server" : "client";
-      if (!port.proxy.empty()) backing.proxyURI = port.proxy;
-      device.backing = model::share(std::move(backing));
-      break;
-    }
-    case vmx::SerialBacking::device:
-      device.backing = device_backing<vim::VirtualSerialPortDeviceBackingInfo>(port.target);
-      break;
-    case vmx::SerialBacking::print:
-      device.backing = model::share(vim::VirtualSerialPortThinPrintBackingInfo{});
-      break;
-  }
-  device.deviceInfo = description(label(port), port.target);
-  device.connectable = connectable(key, port.start_connected, true, served);
-  device.yieldOnPoll = port.yield_on_poll;
-  append(std::move(device));
-}
-
-void DeviceList::add(const vmx::Floppy& floppy) {
-  vim::VirtualFloppy device;
-  const int key = device_key(floppy);
-  place(device, key, keys::sio, floppy.number);
-  if (floppy.backing == vmx::FloppyBacking::image) {
-    vim::VirtualFloppyImageBackingInfo backing;
-    set_file(backing, floppy.file);
-    device.backing = model::share(std::move(backing));
-  } else if (floppy.backing == vmx::FloppyBacking::host) {
-    device.backing = device_backing<vim::VirtualFloppyDeviceBackingInfo>(floppy.file);
-  } else {
-    device.backing = device_backing<vim::VirtualFloppyRemoteDeviceBackingInfo>("");
-  }
-  device.deviceInfo = description(label(floppy), floppy.file.empty() ? "Remote" : floppy.file);
-  device.connectable = connectable(key, floppy.start_connected, true, false);
-  append(std::move(device));
-}
-
 }  // namespace
 
 model::List<vim::VirtualDevice> devices(const vmx::MachineConfig& config,
                                         const ConfigContext& context, const DeviceState& state,
                                         bool powered_on) {
-  return DeviceList(config, context, state, powered_on).build();
+  return DeviceListBuilder(config, context, state, powered_on).build();
 }
 
 std::vector<vmx::Disk> disks_in_boot_order(const vmx::MachineConfig& config, bool all) {

@@ -317,9 +317,7 @@ void DevicePlanner::add_cdrom(const DeviceChange& change) {
   set_start(change, cdrom);
   require_hot_plug(change, false, "A CD-ROM drive");
   config().cdroms.push_back(cdrom);
-  planning_.plan.added.push_back(device_key(cdrom));
-  planning_.need("VirtualMachine.Config.AddRemoveDevice");
-  note(change, device_key(cdrom), kDriveFields);
+  added(change, device_key(cdrom), kDriveFields);
 }
 
 void DevicePlanner::edit_cdrom(const DeviceChange& change, vmx::CdRom& cdrom) {
@@ -332,10 +330,8 @@ void DevicePlanner::edit_cdrom(const DeviceChange& change, vmx::CdRom& cdrom) {
     planning_.need("VirtualMachine.Interact.SetCDMedia");
   else if (cdrom != before)
     planning_.need("VirtualMachine.Config.EditDevice");
-  set_connection(change, key, cdrom.backing == vmx::CdRomBacking::image);
-  if (cdrom != before || planning_.plan.connections.connected.contains(key))
-    planning_.plan.edited.push_back(key);
-  note(change, key, kDriveFields);
+  set_connection(change, key, is_served(cdrom.backing));
+  edited(change, key, cdrom != before, kDriveFields);
 }
 
 bool DevicePlanner::remove_cdrom(const DeviceChange& change) {
@@ -344,8 +340,7 @@ bool DevicePlanner::remove_cdrom(const DeviceChange& change) {
   const vmx::CdRom cdrom = *found;
   require_hot_plug(change, false, label(config(), cdrom));
   std::erase(config().cdroms, cdrom);
-  planning_.plan.removed.push_back(device_key(cdrom));
-  planning_.need("VirtualMachine.Config.AddRemoveDevice");
+  removed(change);
   return true;
 }
 

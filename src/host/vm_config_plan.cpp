@@ -214,6 +214,8 @@ void set_firmware(const Spec& spec, Planning& planning) {
     firmware = vmx::Firmware::efi;
   else
     throw invalid("firmware", fmt::format("'{}' is neither bios nor efi", *spec.firmware));
+  if (firmware == vmx::Firmware::bios && !planning.plan.config.tpms.empty())
+    throw invalid("firmware", "the virtual TPM needs EFI firmware");
   if (firmware == vmx::Firmware::efi) require_feature(planning, "firmware", features::efi);
 }
 
@@ -426,7 +428,6 @@ void sort_devices(vmx::MachineConfig& config) {
   std::ranges::sort(config.disks, {}, &vmx::Disk::slot);
   std::ranges::sort(config.cdroms, {}, &vmx::CdRom::slot);
   std::ranges::sort(config.network_adapters, {}, &vmx::NetworkAdapter::number);
-  std::ranges::sort(config.serial_ports, {}, &vmx::SerialPort::number);
 }
 
 ConfigPlan make_plan(const Spec& spec, Planning planning) {

@@ -139,6 +139,22 @@ int device_key(const vmx::Floppy& floppy) {
   return keys::floppy + floppy.number;
 }
 
+int device_key(const vmx::ParallelPort& port) {
+  return keys::parallel_port + port.number;
+}
+int device_key(const vmx::SoundCard& card) {
+  return keys::sound + card.number;
+}
+int device_key(const vmx::Watchdog& watchdog) {
+  return keys::watchdog + watchdog.number;
+}
+int device_key(const vmx::Tpm& tpm) {
+  return keys::tpm + tpm.number;
+}
+int device_key(const vmx::UsbDevice& device) {
+  return keys::usb_device + device.number;
+}
+
 // --- Words -------------------------------------------------------------------------------------
 
 std::string_view api_type(vmx::ControllerModel model) {
@@ -264,6 +280,31 @@ std::string label(const vmx::Floppy& floppy) {
   return fmt::format("Floppy drive {}", floppy.number + 1);
 }
 
+std::string label(const vmx::ParallelPort& port) {
+  return fmt::format("Parallel port {}", port.number + 1);
+}
+std::string label(const vmx::SoundCard&) {
+  return "Sound card";
+}
+std::string label(const vmx::Watchdog&) {
+  return "Watchdog timer";
+}
+std::string label(const vmx::Tpm&) {
+  return "Virtual TPM";
+}
+std::string label(const vmx::UsbDevice& device) {
+  return fmt::format("USB {}", device.number + 1);
+}
+
+bool is_auto_detected(std::string_view device) {
+  return device.empty() || device == "-1" || vmx::equal_ignoring_case(device, "auto detect");
+}
+
+bool is_served(vmx::CdRomBacking backing) {
+  return backing != vmx::CdRomBacking::client_emulated &&
+         backing != vmx::CdRomBacking::client_passthrough;
+}
+
 // --- Files -------------------------------------------------------------------------------------
 
 std::string Volumes::name_of(const std::string& volume) const {
@@ -316,6 +357,10 @@ std::string file_reference(const ConfigContext& context, const vmx::DatastorePat
 vmx::DatastorePath nvram_file(const vmx::MachineConfig& config, const ConfigContext& context) {
   return resolve_file(context,
                       config.nvram.empty() ? context.config_file.stem() + ".nvram" : config.nvram);
+}
+
+vmx::DatastorePath tpm_folder(const ConfigContext& context) {
+  return context.config_file.sibling(context.config_file.stem() + ".vtpm");
 }
 
 kernel::Fault unsupported_version(int hardware_version, const ConfigContext& context) {

@@ -31,19 +31,31 @@ constexpr int scsi_device_beyond_16 =
     2064;  // units of PVSCSI that VMware's numbering has no room for
 constexpr int ide_device = 3000;
 constexpr int network_adapter = 4000;
+constexpr int sound = 5000;
 constexpr int usb = 7000;
+constexpr int usb_device = 7100;
 constexpr int floppy = 8000;
 constexpr int serial_port = 9000;
+constexpr int parallel_port = 10000;
+constexpr int tpm = 11000;
 constexpr int vmci = 12000;
 constexpr int xhci = 14000;
 constexpr int sata = 15000;
 constexpr int sata_device = 16000;
+constexpr int watchdog = 18000;
 constexpr int nvme = 31000;
 constexpr int nvme_device = 32000;
 }  // namespace keys
 
+constexpr int most_serial_ports = 4;  // a PC's, and the hypervisor's
+
 int device_key(const vmx::Slot& slot);
 int device_key(const vmx::Floppy& floppy);
+int device_key(const vmx::ParallelPort& port);
+int device_key(const vmx::SoundCard& card);
+int device_key(const vmx::Watchdog& watchdog);
+int device_key(const vmx::Tpm& tpm);
+int device_key(const vmx::UsbDevice& device);
 
 // Types of the API by name; nullopt for a type that is no such device.
 std::string_view api_type(vmx::ControllerModel model);  // "ParaVirtualSCSIController"
@@ -78,6 +90,16 @@ std::string label(const vmx::MachineConfig& config, const vmx::CdRom& cdrom);
 std::string label(const vmx::NetworkAdapter& adapter);
 std::string label(const vmx::SerialPort& port);
 std::string label(const vmx::Floppy& floppy);
+std::string label(const vmx::ParallelPort& port);
+std::string label(const vmx::SoundCard& card);
+std::string label(const vmx::Watchdog& watchdog);
+std::string label(const vmx::Tpm& tpm);
+std::string label(const vmx::UsbDevice& device);
+
+// The name of a device of the host that means the first there is: "", "auto detect", "-1".
+bool is_auto_detected(std::string_view device);
+// Whether such a drive can have a medium: all but those at the user's end.
+bool is_served(vmx::CdRomBacking backing);
 
 // As resolve_file(); nullopt for a file that lies in no datastore.
 std::optional<vmx::DatastorePath> find_file(const ConfigContext& context, const std::string& file);
@@ -87,6 +109,8 @@ std::string volume_path(const Volumes& volumes, const vmx::DatastorePath& path);
 std::string file_reference(const ConfigContext& context, const vmx::DatastorePath& path);
 // The variables of its EFI firmware.
 vmx::DatastorePath nvram_file(const vmx::MachineConfig& config, const ConfigContext& context);
+// The folder of what its TPM remembers.
+vmx::DatastorePath tpm_folder(const ConfigContext& context);
 
 // VirtualHardwareVersionNotSupported: newer than what the host runs.
 kernel::Fault unsupported_version(int hardware_version, const ConfigContext& context);

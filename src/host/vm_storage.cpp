@@ -28,6 +28,7 @@ VmFiles files_of(const vmx::MachineConfig& config, const ConfigContext& context)
   add("config", context.config_file, false);
   add_named("extendedConfig", config.extended_config);
   add("nvram", nvram_file(config, context));
+  if (!config.tpms.empty()) add("nvram", tpm_folder(context) / "tpm2-00.permall");
   add("snapshotList", context.config_file.sibling(stem + ".vmsd"));
   for (const vmx::Disk& disk : config.disks) {
     if (const auto path = find_file(context, disk.file))

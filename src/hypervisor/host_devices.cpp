@@ -65,8 +65,8 @@ std::vector<UsbInterface> interfaces_of(const fs::path& device) {
   return all;
 }
 
-std::vector<UsbDevice> usb_devices(const fs::path& root) {
-  std::vector<UsbDevice> all;
+std::vector<HostUsbDevice> usb_devices(const fs::path& root) {
+  std::vector<HostUsbDevice> all;
   for (const fs::path& path : entries(root / "sys/bus/usb/devices")) {
     const auto ports = ports_of(path.filename());
     if (ports.empty() || read_number(path / "bDeviceClass", 16) == kHubClass) continue;
@@ -86,7 +86,7 @@ std::vector<UsbDevice> usb_devices(const fs::path& root) {
 
 }  // namespace
 
-std::string UsbDevice::node() const {
+std::string HostUsbDevice::node() const {
   return fmt::format("/dev/bus/usb/{:03}/{:03}", bus, address);
 }
 

@@ -13,7 +13,7 @@ struct UsbInterface {
   bool operator==(const UsbInterface&) const = default;
 };
 
-struct UsbDevice {
+struct HostUsbDevice {
   int bus = 0, address = 0;  // /dev/bus/usb/BUS/ADDRESS; the address changes when it is replugged
   std::vector<int> ports;    // the way to it from the root hub, from 1
   std::uint16_t vendor = 0, product = 0;
@@ -30,7 +30,7 @@ struct HostDevices {
   std::vector<std::string> serial_ports;    // "/dev/ttyS0": those with a chip behind them
   std::vector<std::string> parallel_ports;  // "/dev/parport0"
   std::vector<std::string> sound_cards;     // "card0"
-  std::vector<UsbDevice> usb;               // without hubs
+  std::vector<HostUsbDevice> usb;               // without hubs
 };
 
 // Blocks for milliseconds. `root` stands before /sys (tests).

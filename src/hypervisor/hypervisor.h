@@ -69,16 +69,17 @@ struct AgentChanged {
   bool connected;  // the guest opened or closed the agent's port
 };
 struct TrayMoved {
-  int cdrom_key;
-  bool open;  // the guest ejected its medium, or closed the tray
+  int drive_key;  // a CD-ROM drive's
+  bool open;      // the guest ejected its medium, or closed the tray
 };
+struct WatchdogExpired {};  // followed by WasReset
 struct StorageFailed {
   int disk_key;
   bool out_of_space;  // true: the guest is paused until resume()
   std::string message;
 };
-using MachineEvent =
-    std::variant<StateChanged, Exited, WasReset, AgentChanged, TrayMoved, StorageFailed>;
+using MachineEvent = std::variant<StateChanged, Exited, WasReset, AgentChanged, TrayMoved,
+                                  WatchdogExpired, StorageFailed>;
 
 // Percent done, 0…100, never falling.
 using Progress = std::function<void(int percent)>;
@@ -189,8 +190,11 @@ class Machine {
   virtual Async<void> add_nic(Nic nic, Fd tap) = 0;
   virtual Async<void> remove_nic(int key) = 0;
   virtual Async<void> set_link(int key, bool up) = 0;
-  // Puts in another ISO, or none: also when the guest has locked the tray.
-  virtual Async<void> change_medium(int cdrom_key, std::optional<std::string> path) = 0;
+  // Puts another medium into a CD-ROM or floppy drive, or none: also when the guest has locked the
+  // tray.
+  virtual Async<void> change_medium(int drive_key, std::optional<std::string> path) = 0;
+  virtual Async<void> add_usb_device(UsbDevice device) = 0;
+  virtual Async<void> remove_usb_device(int key) = 0;
 
   // A connected stream that speaks RFB (VNC), without authentication: guard it. Any number.
   virtual Async<Fd> open_display() = 0;
@@ -209,6 +213,7 @@ struct StartOptions {
   std::optional<std::string> restore_from;  // a file save() wrote; the guest goes on from there
   Progress progress;                        // of the restore; may be empty
   std::map<int, Fd> taps;                   // open tap descriptors by NIC key
+  std::map<int, Fd> streams;                // of serial ports with that backend, by key
   std::vector<Fd> held;  // kept open, untouched, as long as the guest lives: locks on its files
 };
 

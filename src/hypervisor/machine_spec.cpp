@@ -38,10 +38,29 @@ const Names<DiskFormat>& names(DiskFormat) {
   static const Names<DiskFormat> table = {{DiskFormat::raw, "raw"}, {DiskFormat::qcow2, "qcow2"}};
   return table;
 }
-const Names<SerialBackend>& names(SerialBackend) {
-  static const Names<SerialBackend> table = {{SerialBackend::none, "none"},
-                                             {SerialBackend::socket, "socket"},
-                                             {SerialBackend::file, "file"}};
+const Names<LineBackend>& names(LineBackend) {
+  static const Names<LineBackend> table = {
+      {LineBackend::none, "none"},       {LineBackend::socket, "socket"},
+      {LineBackend::file, "file"},       {LineBackend::device, "device"},
+      {LineBackend::network, "network"}, {LineBackend::stream, "stream"}};
+  return table;
+}
+const Names<SoundModel>& names(SoundModel) {
+  static const Names<SoundModel> table = {{SoundModel::ensoniq1370, "es1370"},
+                                          {SoundModel::hd_audio, "hdaudio"},
+                                          {SoundModel::sound_blaster16, "sb16"}};
+  return table;
+}
+const Names<UsbControllerModel>& names(UsbControllerModel) {
+  static const Names<UsbControllerModel> table = {{UsbControllerModel::uhci, "uhci"},
+                                                  {UsbControllerModel::ehci, "ehci"},
+                                                  {UsbControllerModel::xhci, "xhci"}};
+  return table;
+}
+const Names<UsbDeviceModel>& names(UsbDeviceModel) {
+  static const Names<UsbDeviceModel> table = {{UsbDeviceModel::keyboard, "keyboard"},
+                                              {UsbDeviceModel::tablet, "tablet"},
+                                              {UsbDeviceModel::host, "host"}};
   return table;
 }
 
@@ -90,12 +109,66 @@ void visit_fields(Visitor& visit, T& it) {
   visit("linkUp", it.link_up);
 }
 template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, Floppy>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("unit", it.unit);
+  visit("path", it.path);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, NetworkLine>
+void visit_fields(Visitor& visit, T& it) {
+  visit("host", it.host);
+  visit("port", it.port);
+  visit("server", it.server);
+  visit("telnet", it.telnet);
+}
+template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, SerialPort>
 void visit_fields(Visitor& visit, T& it) {
   visit("key", it.key);
   visit("backend", it.backend);
   visit("path", it.path);
   visit("logPath", it.log_path);
+  visit("network", it.network);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, ParallelPort>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("backend", it.backend);
+  visit("path", it.path);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, UsbController>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("model", it.model);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, UsbDevice>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("controller", it.controller_key);
+  visit("model", it.model);
+  visit("path", it.path);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, SoundCard>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("model", it.model);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, Watchdog>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+}
+template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, Tpm>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("stateDirectory", it.state_directory);
 }
 template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, SystemIdentity>
@@ -122,7 +195,14 @@ void visit_fields(Visitor& visit, T& it) {
   visit("disks", it.disks);
   visit("cdroms", it.cdroms);
   visit("nics", it.nics);
+  visit("floppies", it.floppies);
   visit("serialPorts", it.serial_ports);
+  visit("parallelPorts", it.parallel_ports);
+  visit("usbControllers", it.usb_controllers);
+  visit("usbDevices", it.usb_devices);
+  visit("sound", it.sound);
+  visit("watchdog", it.watchdog);
+  visit("tpm", it.tpm);
   visit("bootOrder", it.boot_order);
   visit("bootDelayMs", it.boot_delay_ms);
   visit("bootRetryMs", it.boot_retry_ms);
@@ -302,6 +382,51 @@ void validate_chain(const Disk& disk) {
   }
 }
 
+void validate_serial_ports(const MachineSpec& spec) {
+  require(spec.serial_ports.size() <= 4, spec.id, "{} has more than 4 serial ports", spec.name);
+  for (const SerialPort& port : spec.serial_ports) {
+    const std::string id = device_id(port);
+    const bool on_file = port.backend == LineBackend::file || port.backend == LineBackend::device;
+    require(!on_file || !port.path.empty(), id, "{} is on a file or device and names none", id);
+    require((port.backend == LineBackend::network) == port.network.has_value(), id,
+            "{} is on the network and its far end is not told, or the other way round", id);
+  }
+}
+
+void validate_parallel_ports(const MachineSpec& spec) {
+  require(spec.parallel_ports.size() <= 3, spec.id, "{} has more than 3 parallel ports", spec.name);
+  for (const ParallelPort& port : spec.parallel_ports) {
+    const std::string id = device_id(port);
+    const bool on_file = port.backend == LineBackend::file || port.backend == LineBackend::device;
+    require(on_file || port.backend == LineBackend::none, id, "{} is on no file and no device", id);
+    require(!on_file || !port.path.empty(), id, "{} is on a file or device and names none", id);
+  }
+}
+
+void validate_floppies(const MachineSpec& spec) {
+  std::set<int> units;
+  for (const Floppy& floppy : spec.floppies) {
+    const std::string id = device_id(floppy);
+    require(floppy.unit == 0 || floppy.unit == 1, id, "{}: unit {} is not 0 or 1", id, floppy.unit);
+    require(units.insert(floppy.unit).second, id, "{}: unit {} is taken", id, floppy.unit);
+  }
+}
+
+void validate_usb(const MachineSpec& spec) {
+  std::set<bool> is_xhci;
+  for (const UsbController& controller : spec.usb_controllers)
+    require(is_xhci.insert(controller.model == UsbControllerModel::xhci).second,
+            device_id(controller), "{}: there is one of its kind already", device_id(controller));
+  for (const UsbDevice& device : spec.usb_devices) {
+    const std::string id = device_id(device);
+    require(std::ranges::find(spec.usb_controllers, device.controller_key, &UsbController::key) !=
+                spec.usb_controllers.end(),
+            id, "{}: there is no USB controller with key {}", id, device.controller_key);
+    require((device.model == UsbDeviceModel::host) == !device.path.empty(), id,
+            "{}: a device of the host has a path, and no other", id);
+  }
+}
+
 template <class Devices>
 void collect_ids(const Devices& devices, std::set<int>& keys, std::set<std::string>& ids) {
   for (const auto& device : devices) {
@@ -327,8 +452,29 @@ std::string device_id(const Cdrom& cdrom) {
 std::string device_id(const Nic& nic) {
   return fmt::format("nic-{}", nic.key);
 }
+std::string device_id(const Floppy& floppy) {
+  return fmt::format("floppy-{}", floppy.key);
+}
 std::string device_id(const SerialPort& port) {
   return fmt::format("serial-{}", port.key);
+}
+std::string device_id(const ParallelPort& port) {
+  return fmt::format("parallel-{}", port.key);
+}
+std::string device_id(const UsbController& controller) {
+  return fmt::format("usb-{}", controller.key);
+}
+std::string device_id(const UsbDevice& device) {
+  return fmt::format("usb-device-{}", device.key);
+}
+std::string device_id(const SoundCard& card) {
+  return fmt::format("sound-{}", card.key);
+}
+std::string device_id(const Watchdog& watchdog) {
+  return fmt::format("watchdog-{}", watchdog.key);
+}
+std::string device_id(const Tpm& tpm) {
+  return fmt::format("tpm-{}", tpm.key);
 }
 
 const Controller& find_controller(const MachineSpec& spec, int key) {
@@ -342,6 +488,20 @@ const Cdrom& find_cdrom(const MachineSpec& spec, int key) {
 }
 const Nic& find_nic(const MachineSpec& spec, int key) {
   return find_key(spec, spec.nics, key, "NIC");
+}
+const Floppy& find_floppy(const MachineSpec& spec, int key) {
+  return find_key(spec, spec.floppies, key, "floppy drive");
+}
+const UsbDevice& find_usb_device(const MachineSpec& spec, int key) {
+  return find_key(spec, spec.usb_devices, key, "USB device");
+}
+
+std::optional<std::string>& medium_of(MachineSpec& spec, int drive_key) {
+  const auto floppy = std::ranges::find(spec.floppies, drive_key, &Floppy::key);
+  if (floppy != spec.floppies.end()) return floppy->path;
+  const auto cdrom = std::ranges::find(spec.cdroms, drive_key, &Cdrom::key);
+  if (cdrom != spec.cdroms.end()) return cdrom->path;
+  throw error(ErrorKind::not_found, spec.id, "{} has no drive with key {}", spec.name, drive_key);
 }
 
 bool unit_is_valid(ControllerModel model, int unit) {
@@ -392,7 +552,14 @@ void validate(const MachineSpec& spec) {
   collect_ids(spec.disks, keys, ids);
   collect_ids(spec.cdroms, keys, ids);
   collect_ids(spec.nics, keys, ids);
+  collect_ids(spec.floppies, keys, ids);
   collect_ids(spec.serial_ports, keys, ids);
+  collect_ids(spec.parallel_ports, keys, ids);
+  collect_ids(spec.usb_controllers, keys, ids);
+  collect_ids(spec.usb_devices, keys, ids);
+  if (spec.sound) collect_ids(std::vector{*spec.sound}, keys, ids);
+  if (spec.watchdog) collect_ids(std::vector{*spec.watchdog}, keys, ids);
+  if (spec.tpm) collect_ids(std::vector{*spec.tpm}, keys, ids);
   validate_controllers(spec);
   std::set<std::pair<int, int>> places;
   for (const Disk& disk : spec.disks) {
@@ -402,10 +569,12 @@ void validate(const MachineSpec& spec) {
   for (const Cdrom& cdrom : spec.cdroms)
     validate_drive(spec, device_id(cdrom), cdrom.controller_key, cdrom.unit, places);
   validate_nics(spec);
-  require(spec.serial_ports.size() <= 4, spec.id, "{} has more than 4 serial ports", spec.name);
-  for (const SerialPort& port : spec.serial_ports)
-    require(port.backend != SerialBackend::file || !port.path.empty(), device_id(port),
-            "{} writes to a file and names none", device_id(port));
+  validate_floppies(spec);
+  validate_serial_ports(spec);
+  validate_parallel_ports(spec);
+  validate_usb(spec);
+  require(!spec.tpm || !spec.tpm->state_directory.empty(), spec.id,
+          "{} has a TPM that can remember nothing", spec.name);
   for (const std::string& id : spec.boot_order)
     require(ids.contains(id), id, "{} is to boot from {}, which it does not have", spec.name, id);
 }

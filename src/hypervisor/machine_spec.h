@@ -17,7 +17,10 @@ enum class Firmware { bios, efi };
 enum class ControllerModel { pvscsi, lsi_logic, lsi_sas, ahci, nvme, ide };
 enum class NicModel { vmxnet3, e1000e, e1000, pcnet };
 enum class DiskFormat { raw, qcow2 };
-enum class SerialBackend { none, socket, file };
+enum class LineBackend { none, socket, file, device, network, stream };
+enum class SoundModel { ensoniq1370, hd_audio, sound_blaster16 };
+enum class UsbControllerModel { uhci, ehci, xhci };
+enum class UsbDeviceModel { keyboard, tablet, host };
 
 struct Controller {
   int key = 0;
@@ -54,9 +57,19 @@ struct Cdrom {
   int key = 0;
   int controller_key = 0;
   int unit = 0;
-  std::optional<std::string> path;  // the ISO in the drive; none: the tray is empty
+  // The ISO in the drive, or a drive of this host, "/dev/sr0", with what is in that; none: the tray
+  // is empty.
+  std::optional<std::string> path;
 
   bool operator==(const Cdrom&) const = default;
+};
+
+struct Floppy {
+  int key = 0;
+  int unit = 0;                     // 0 or 1: the guest's first or second drive
+  std::optional<std::string> path;  // as above; the guest may write to it
+
+  bool operator==(const Floppy&) const = default;
 };
 
 struct Nic {
@@ -70,14 +83,74 @@ struct Nic {
   bool operator==(const Nic&) const = default;
 };
 
+// The far end of a serial line on the network.
+struct NetworkLine {
+  std::string host;  // a server's may be empty: any address of this machine
+  int port = 0;
+  bool server = true;   // else the guest's side calls, again and again until it is answered
+  bool telnet = false;  // with the options of a telnet session, else the bytes alone
+
+  bool operator==(const NetworkLine&) const = default;
+};
+
+// The `stream` backend is a connected stream that StartOptions has, as long as it lasts.
 struct SerialPort {
   int key = 0;
-  SerialBackend backend = SerialBackend::none;
-  std::string path;      // file backend: where the output is appended
+  LineBackend backend = LineBackend::none;
+  std::string path;      // file: where the output is appended; device: its node
   std::string log_path;  // socket backend: a copy of the output, so that nothing said before
                          // somebody connects is lost; empty: kept with the running machine only
+  std::optional<NetworkLine> network;
 
   bool operator==(const SerialPort&) const = default;
+};
+
+struct ParallelPort {
+  int key = 0;
+  LineBackend backend = LineBackend::none;  // none, file or device
+  std::string path;
+
+  bool operator==(const ParallelPort&) const = default;
+};
+
+// EHCI comes with the UHCI companions that its slower devices need.
+struct UsbController {
+  int key = 0;
+  UsbControllerModel model = UsbControllerModel::uhci;
+
+  bool operator==(const UsbController&) const = default;
+};
+
+struct UsbDevice {
+  int key = 0;
+  int controller_key = 0;
+  UsbDeviceModel model = UsbDeviceModel::host;
+  std::string path;  // host: "/dev/bus/usb/001/004"
+
+  bool operator==(const UsbDevice&) const = default;
+};
+
+// Nobody hears it but clients of the display that ask for sound.
+struct SoundCard {
+  int key = 0;
+  SoundModel model = SoundModel::hd_audio;
+
+  bool operator==(const SoundCard&) const = default;
+};
+
+// Resets the machine when its guest, having started it, no longer tends it.
+struct Watchdog {
+  int key = 0;
+
+  bool operator==(const Watchdog&) const = default;
+};
+
+// A TPM 2.0. A process of its own emulates it, as the guests' user, as long as the machine runs.
+struct Tpm {
+  int key = 0;
+  std::string state_directory;  // what it remembers; made at the first start
+
+  bool operator==(const Tpm&) const = default;
 };
 
 // What SMBIOS type 1 tells the guest beside the UUID. Empty strings leave the backend's words.
@@ -108,7 +181,14 @@ struct MachineSpec {
   std::vector<Disk> disks;
   std::vector<Cdrom> cdroms;
   std::vector<Nic> nics;
-  std::vector<SerialPort> serial_ports;  // at most 4, in the order the guest numbers them
+  std::vector<Floppy> floppies;
+  std::vector<SerialPort> serial_ports;        // at most 4, in the order the guest numbers them
+  std::vector<ParallelPort> parallel_ports;    // at most 3, likewise
+  std::vector<UsbController> usb_controllers;  // at most one of UHCI and EHCI, and one xHCI
+  std::vector<UsbDevice> usb_devices;
+  std::optional<SoundCard> sound;
+  std::optional<Watchdog> watchdog;
+  std::optional<Tpm> tpm;
 
   std::vector<std::string> boot_order;  // device ids; empty: disks, CD-ROMs, NICs as listed
   std::uint32_t boot_delay_ms = 0;
@@ -119,18 +199,31 @@ struct MachineSpec {
 };
 
 // Ids: "scsi-1000", "sata-15000", "nvme-31000", "ide-200", "disk-2000", "cdrom-3002", "nic-4000",
-// "serial-9000".
+// "serial-9000", "floppy-8000", "parallel-10000", "usb-7000", "usb-device-7100", "sound-5000",
+// "watchdog-18000", "tpm-11000".
 std::string device_id(const Controller&);
 std::string device_id(const Disk&);
 std::string device_id(const Cdrom&);
 std::string device_id(const Nic&);
+std::string device_id(const Floppy&);
 std::string device_id(const SerialPort&);
+std::string device_id(const ParallelPort&);
+std::string device_id(const UsbController&);
+std::string device_id(const UsbDevice&);
+std::string device_id(const SoundCard&);
+std::string device_id(const Watchdog&);
+std::string device_id(const Tpm&);
 
 // The element with this key, or an Error (not_found) naming it.
 const Controller& find_controller(const MachineSpec&, int key);
 const Disk& find_disk(const MachineSpec&, int key);
 const Cdrom& find_cdrom(const MachineSpec&, int key);
 const Nic& find_nic(const MachineSpec&, int key);
+const Floppy& find_floppy(const MachineSpec&, int key);
+const UsbDevice& find_usb_device(const MachineSpec&, int key);
+
+// What is in the CD-ROM or floppy drive with this key; not_found as above.
+std::optional<std::string>& medium_of(MachineSpec&, int drive_key);
 
 // Units a controller can take under every backend: fewer than VMware's where the emulated chip has
 // fewer. The SCSI unit 7 belongs to the controller. LSI Logic has 7, AHCI 6; of PVSCSI guests see

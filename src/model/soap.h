@@ -4,7 +4,7 @@
 //   - a polymorphic field's xsi:type is written whenever the dynamic type differs or the field is one
 //     of an extensible type;
 //   - what is newer than the client's version is left out; an object of a type newer than it is
-//     written as its nearest older base;
+//     written as its nearest older base, and so is the name of such a type;
 //   - an optional secret (a password) is never written in an answer.
 // Bad input throws Fault(InvalidRequest) naming the element; a member of the API that this schema
 // leaves out throws Fault(NotSupported) naming it.

@@ -134,10 +134,14 @@ class ValueWriter {
         return xml_.real(*static_cast<const double*>(value));
       case Kind::string:
       case Kind::any_uri:
-      case Kind::type_name:
       case Kind::property_path:
       case Kind::method_name:
         return xml_.text(*static_cast<const std::string*>(value));
+      case Kind::type_name: {
+        const std::string& name = *static_cast<const std::string*>(value);
+        const TypeInfo* named = find_type(name);
+        return xml_.text(named ? std::string(seen_as(*named).name) : name);
+      }
       case Kind::date_time:
         return xml_.raw(format_time(*static_cast<const Time*>(value)));
       case Kind::binary:

@@ -35,8 +35,9 @@ constexpr int max_controllers(Bus bus) {
 constexpr int scsi_own_unit = 7;  // the controller's own address on its bus
 constexpr int max_network_adapters = 10;
 constexpr int max_serial_ports = 32;
+constexpr int max_parallel_ports = 3;
 constexpr int max_floppies = 2;
-
+constexpr int max_usb_devices = 20;
 
 // --- Controllers and what hangs on them --------------------------------------------------------
 
@@ -165,6 +166,44 @@ struct Floppy {
   bool operator==(const Floppy&) const = default;
 };
 
+enum class ParallelBacking { file, device };
+
+struct ParallelPort {
+  int number = 0;  // parallelN
+  ParallelBacking backing = ParallelBacking::file;
+  std::string target;  // file or device
+  bool start_connected = true;
+
+  bool operator==(const ParallelPort&) const = default;
+};
+
+// Of the following a machine has at most one, whose keys have no number: "sound.present".
+
+enum class SoundModel { ensoniq1371, hd_audio, sound_blaster16 };
+
+struct SoundCard {
+  int number = 0;
+  SoundModel model = SoundModel::ensoniq1371;
+  std::string device;  // of the host, or "-1": the first there is
+  bool start_connected = true;
+
+  bool operator==(const SoundCard&) const = default;
+};
+
+struct Watchdog {
+  int number = 0;
+  bool run_on_boot = false;
+
+  bool operator==(const Watchdog&) const = default;
+};
+
+// A TPM 2.0; what it remembers lies in a folder beside the .vmx.
+struct Tpm {
+  int number = 0;
+
+  bool operator==(const Tpm&) const = default;
+};
+
 struct Video {
   std::int64_t memory_bytes = 4 << 20;  // svga.vramSize
   int displays = 1;
@@ -180,6 +219,14 @@ struct UsbControllers {
   bool xhci = false;
 
   bool operator==(const UsbControllers&) const = default;
+};
+
+// A USB device that is the VM's whenever it is there: usb.autoConnect.deviceN.
+struct UsbDevice {
+  int number = 0;
+  std::string pattern;  // "path:1/0/2", "vid:0781 pid:5567", …
+
+  bool operator==(const UsbDevice&) const = default;
 };
 
 enum class Firmware { bios, efi };
@@ -270,9 +317,14 @@ struct MachineConfig {
   std::vector<OtherDevice> other_devices;
   std::vector<NetworkAdapter> network_adapters;
   std::vector<SerialPort> serial_ports;
+  std::vector<ParallelPort> parallel_ports;
   std::vector<Floppy> floppies;
+  std::vector<SoundCard> sound_cards;
+  std::vector<Watchdog> watchdogs;
+  std::vector<Tpm> tpms;
   Video video;
   UsbControllers usb;
+  std::vector<UsbDevice> usb_devices;
 
   // Every key not described above, in the file's order: the API's extraConfig.
   std::vector<VmxFile::Entry> extra;
@@ -302,8 +354,8 @@ std::optional<std::string> find_extra(const MachineConfig& config, std::string_v
 
 // --- Rules -------------------------------------------------------------------------------------
 
-// What ESXi takes for a device whose virtualDev is not written. E1000E came with hardware version 8,
-// and is what Windows has had drivers for since Windows 8.
+// What ESXi takes for a device whose virtualDev is not written. E1000E came with hardware version
+// 8, and is what Windows has had drivers for since Windows 8.
 AdapterModel default_adapter_model(std::string_view guest_os, int hardware_version);
 ControllerModel default_scsi_model(std::string_view guest_os);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "vmx/machine_devices.h"
+
 namespace virga::vmx {
 namespace {
 
@@ -100,26 +102,55 @@ const Keys adapter_keys = {"address",
                            "uptcompatibility",
                            "virtualdev",
                            "wakeonpcktrcv"};
-const Keys serial_keys = {"filename",       "filetype",    "network.endpoint",
-                          "pipe.endpoint",  "present",     "vspc",
-                          "startconnected", "trynorxloss", "yieldonmsrread"};
-const Keys floppy_keys = {"clientdevice", "filename", "filetype", "present", "startconnected"};
+
+// Walks a list of keys for their names alone.
+struct KeyNames {
+  Keys names = {"present"};
+
+  bool covers(bool) { return true; }
+  void add(std::string_view key) { names.insert(to_lower(key)); }
+  void text(std::string_view key, std::string&, std::string_view = {}) { add(key); }
+  void flag(std::string_view key, bool&, bool) { add(key); }
+  void flag_always(std::string_view key, bool&, bool) { add(key); }
+  template <class Value>
+  void word(std::string_view key, Value&, std::span<const Word<Value>>, Value) {
+    add(key);
+  }
+};
+
+template <class Device>
+const Keys& keys_of_kind(std::vector<Device> MachineConfig::*) {
+  static const Keys keys = [] {
+    KeyNames names;
+    Device device;
+    visit_keys(names, device);
+    return names.names;
+  }();
+  return keys;
+}
 
 // The properties described of the device that keys starting with `name` belong to.
 const Keys* keys_of_device(std::string_view name) {
   if (parse_slot(name)) return &slot_keys;
   if (parse_controller(name)) return &controller_keys;
   if (parse_numbered(name, "ethernet", max_network_adapters)) return &adapter_keys;
-  if (parse_numbered(name, "serial", max_serial_ports)) return &serial_keys;
-  if (parse_numbered(name, "floppy", max_floppies)) return &floppy_keys;
-  return nullptr;
+  const Keys* found = nullptr;
+  for_each_kind([&](std::string_view kind, int count, auto member) {
+    if (parse_numbered(name, kind, count)) found = &keys_of_kind(member);
+  });
+  return found;
 }
 
 }  // namespace
 
 std::optional<int> parse_numbered(std::string_view text, std::string_view name, int count) {
+  if (count == 1) return equal_ignoring_case(text, name) ? std::optional(0) : std::nullopt;
   if (!starts_with_ignoring_case(text, name)) return std::nullopt;
   return parse_index(text.substr(name.size()), count);
+}
+
+std::string device_name(std::string_view name, int count, int number) {
+  return count == 1 ? std::string(name) : fmt::format("{}{}", name, number);
 }
 
 std::optional<ControllerKey> parse_controller(std::string_view text) {
@@ -153,6 +184,7 @@ std::string Slot::key() const {
 bool is_described(std::string_view key) {
   const std::string lower = to_lower(key);
   if (machine_keys.contains(lower)) return true;
+  if (parse_numbered(lower, usb_device_prefix, max_usb_devices)) return true;
   const std::size_t dot = lower.find('.');
   if (dot == std::string::npos) return false;
   const Keys* keys = keys_of_device(std::string_view(lower).substr(0, dot));

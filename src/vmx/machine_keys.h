@@ -46,6 +46,16 @@ inline constexpr Word<SerialBacking> serial_words[] = {{SerialBacking::file, "fi
                                                        {SerialBacking::device, "device"},
                                                        {SerialBacking::network, "network"},
                                                        {SerialBacking::print, "thinprint"}};
+inline constexpr Word<ParallelBacking> parallel_words[] = {{ParallelBacking::file, "file"},
+                                                           {ParallelBacking::device, "device"}};
+// What is at the user's end is a "device" too, marked by clientDevice.
+inline constexpr Word<FloppyBacking> floppy_words[] = {{FloppyBacking::image, "file"},
+                                                       {FloppyBacking::host, "device"},
+                                                       {FloppyBacking::client, "device"}};
+inline constexpr Word<SoundModel> sound_words[] = {{SoundModel::ensoniq1371, "es1371"},
+                                                   {SoundModel::hd_audio, "hdaudio"},
+                                                   {SoundModel::sound_blaster16, "sb16"}};
+inline constexpr Word<bool> end_words[] = {{true, "server"}, {false, "client"}};
 inline constexpr Word<Firmware> firmware_words[] = {{Firmware::bios, "bios"},
                                                     {Firmware::efi, "efi"}};
 inline constexpr Word<PowerOption> power_words[] = {
@@ -77,7 +87,11 @@ struct ControllerKey {
   int number;
 };
 std::optional<ControllerKey> parse_controller(std::string_view text);
-// N of "ethernetN", below `count`.
+// "usb.autoConnect.deviceN"
+inline constexpr std::string_view usb_device_prefix = "usb.autoConnect.device";
+
+// N of "ethernetN", below `count`; where `count` is 1 the name itself, without a number, is 0.
 std::optional<int> parse_numbered(std::string_view text, std::string_view name, int count);
+std::string device_name(std::string_view name, int count, int number);
 
 }  // namespace virga::vmx

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "vmx/machine_config.h"
-#include "vmx/machine_keys.h"
+#include "vmx/machine_devices.h"
 
 namespace virga::vmx {
 namespace {
@@ -172,32 +172,30 @@ NetworkAdapter read_adapter(const Section& section, int number, const MachineCon
   return adapter;
 }
 
-SerialPort read_serial(const Section& section, int number) {
-  SerialPort port{.number = number};
-  port.backing = section.word<SerialBacking>("fileType", serial_words, SerialBacking::device);
-  port.target = section.text("fileName");
-  port.proxy = section.text("vspc");
-  const bool on_network = port.backing == SerialBacking::network;
-  const std::string end = section.text(on_network ? "network.endPoint" : "pipe.endPoint");
-  port.is_server = !equal_ignoring_case(end, "client");
-  port.no_rx_loss = section.flag("tryNoRxLoss", false);
-  port.yield_on_poll = section.flag("yieldOnMsrRead", false);
-  port.start_connected = section.flag("startConnected", true);
-  return port;
-}
+// Walks a device's list of keys and fills its members in.
+class KeyReader {
+ public:
+  explicit KeyReader(const Section& section) : section_(section) {}
 
-Floppy read_floppy(const Section& section, int number) {
-  Floppy floppy{.number = number};
-  if (section.flag("clientDevice", false))
-    floppy.backing = FloppyBacking::client;
-  else if (equal_ignoring_case(section.text("fileType"), "file"))
-    floppy.backing = FloppyBacking::image;
-  else
-    floppy.backing = FloppyBacking::host;
-  if (floppy.backing != FloppyBacking::client) floppy.file = section.text("fileName");
-  floppy.start_connected = section.flag("startConnected", true);
-  return floppy;
-}
+  bool covers(bool there) const { return there; }
+  void text(std::string_view key, std::string& value, std::string_view absent = {}) const {
+    value = section_.text(key, absent);
+  }
+  void flag(std::string_view key, bool& value, bool absent) const {
+    value = section_.flag(key, absent);
+  }
+  void flag_always(std::string_view key, bool& value, bool absent) const {
+    flag(key, value, absent);
+  }
+  template <class Value>
+  void word(std::string_view key, Value& value, std::span<const Word<Value>> words,
+            Value absent) const {
+    value = section_.word<Value>(key, words, absent);
+  }
+
+ private:
+  const Section& section_;
+};
 
 void read_slot(const Section& section, const Slot& slot, MachineConfig& config) {
   const std::string type = section.text("deviceType");
@@ -214,7 +212,7 @@ void read_slot(const Section& section, const Slot& slot, MachineConfig& config) 
 void read_devices(const VmxFile& file, MachineConfig& config) {
   std::map<Slot, std::string> slots;
   std::map<std::pair<Bus, int>, std::string> controllers;
-  std::map<int, std::string> adapters, serial_ports, floppies;
+  std::map<int, std::string> adapters;
   for (const std::string& name : present_devices(file)) {
     if (const auto slot = parse_slot(name)) {
       slots[*slot] = name;
@@ -222,10 +220,6 @@ void read_devices(const VmxFile& file, MachineConfig& config) {
       if (key->bus != Bus::ide) controllers[{key->bus, key->number}] = name;
     } else if (const auto adapter = parse_numbered(name, "ethernet", max_network_adapters)) {
       adapters[*adapter] = name;
-    } else if (const auto port = parse_numbered(name, "serial", max_serial_ports)) {
-      serial_ports[*port] = name;
-    } else if (const auto floppy = parse_numbered(name, "floppy", max_floppies)) {
-      floppies[*floppy] = name;
     }
   }
   const auto section = [&](const std::string& name) { return Section(file, name + "."); };
@@ -235,10 +229,32 @@ void read_devices(const VmxFile& file, MachineConfig& config) {
   for (const auto& [slot, name] : slots) read_slot(section(name), slot, config);
   for (const auto& [number, name] : adapters)
     config.network_adapters.push_back(read_adapter(section(name), number, config));
-  for (const auto& [number, name] : serial_ports)
-    config.serial_ports.push_back(read_serial(section(name), number));
-  for (const auto& [number, name] : floppies)
-    config.floppies.push_back(read_floppy(section(name), number));
+}
+
+void read_kinds(const VmxFile& file, MachineConfig& config) {
+  const std::set<std::string> present = present_devices(file);
+  for_each_kind([&](std::string_view kind, int count, auto member) {
+    for (int number = 0; number < count; ++number) {
+      const std::string name = device_name(kind, count, number);
+      if (!present.contains(to_lower(name))) continue;
+      const Section section(file, name + ".");
+      KeyReader keys(section);
+      auto& device = (config.*member).emplace_back();
+      device.number = number;
+      visit_keys(keys, device);
+    }
+  });
+}
+
+void read_usb(const Section& machine, MachineConfig& config) {
+  config.usb = {.uhci = machine.flag("usb.present", false),
+                .ehci = machine.flag("ehci.present", false),
+                .xhci = machine.flag("usb_xhci.present", false)};
+  for (int number = 0; number < max_usb_devices; ++number) {
+    const std::string pattern =
+        machine.text(device_name(usb_device_prefix, max_usb_devices, number));
+    if (!pattern.empty()) config.usb_devices.push_back({number, pattern});
+  }
 }
 
 Allocation read_allocation(const VmxFile& file, const std::string& prefix) {
@@ -339,10 +355,9 @@ MachineConfig read(const VmxFile& file) {
                   .displays = machine.small_number("svga.numDisplays", 1, 1, 64),
                   .autodetect = machine.flag("svga.autodetect", false),
                   .enable_3d = machine.flag("mks.enable3d", false)};
-  config.usb = {.uhci = machine.flag("usb.present", false),
-                .ehci = machine.flag("ehci.present", false),
-                .xhci = machine.flag("usb_xhci.present", false)};
+  read_usb(machine, config);
   read_devices(file, config);
+  read_kinds(file, config);
   for (VmxFile::Entry& entry : file.entries())
     if (!is_described(entry.key)) config.extra.push_back(std::move(entry));
   return config;

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "vmx/machine_config.h"
-#include "vmx/machine_keys.h"
+#include "vmx/machine_devices.h"
 
 namespace virga::vmx {
 namespace {
@@ -59,8 +59,8 @@ class Rendering {
   void cdrom(const CdRom& cdrom);
   void other_device(const OtherDevice& device);
   void adapter(const NetworkAdapter& adapter);
-  void serial_port(const SerialPort& port);
-  void floppy(const Floppy& floppy);
+  class KeyWriter;
+  void kinds(const MachineConfig& config);
 
   std::string prefix_;
   std::vector<VmxFile::Entry> entries_;
@@ -79,8 +79,7 @@ Rendering::Rendering(const MachineConfig& config) {
   for (const CdRom& it : config.cdroms) cdrom(it);
   for (const OtherDevice& it : config.other_devices) other_device(it);
   for (const NetworkAdapter& it : config.network_adapters) adapter(it);
-  for (const SerialPort& it : config.serial_ports) serial_port(it);
-  for (const Floppy& it : config.floppies) floppy(it);
+  kinds(config);
 }
 
 void Rendering::identity(const MachineConfig& config) {
@@ -156,6 +155,8 @@ void Rendering::video_and_usb(const MachineConfig& config) {
   put_flag("usb.present", config.usb.uhci, false);
   put_flag("ehci.present", config.usb.ehci, false);
   put_flag("usb_xhci.present", config.usb.xhci, false);
+  for (const UsbDevice& device : config.usb_devices)
+    put(device_name(usb_device_prefix, max_usb_devices, device.number), device.pattern);
 }
 
 void Rendering::controller(const Controller& controller) {
@@ -223,28 +224,40 @@ void Rendering::adapter(const NetworkAdapter& adapter) {
   if (adapter.pci_slot) put_number("pciSlotNumber", *adapter.pci_slot);
 }
 
-void Rendering::serial_port(const SerialPort& port) {
-  begin_device("serial port", fmt::format("serial{}", port.number));
-  put("fileType", word_of<SerialBacking>(serial_words, port.backing));
-  put("fileName", port.target);
-  if (port.backing == SerialBacking::network) {
-    put("network.endPoint", port.is_server ? "server" : "client");
-    put_text("vspc", port.proxy);
-  }
-  if (port.backing == SerialBacking::pipe)
-    put("pipe.endPoint", port.is_server ? "server" : "client");
-  put_flag("tryNoRxLoss", port.no_rx_loss, false);
-  put_flag("yieldOnMsrRead", port.yield_on_poll, false);
-  put_flag("startConnected", port.start_connected, true);
-}
+// Walks a device's list of keys and renders its members.
+class Rendering::KeyWriter {
+ public:
+  explicit KeyWriter(Rendering& rendering) : rendering_(rendering) {}
 
-void Rendering::floppy(const Floppy& floppy) {
-  begin_device("floppy", fmt::format("floppy{}", floppy.number));
-  const bool at_client = floppy.backing == FloppyBacking::client;
-  put("fileType", floppy.backing == FloppyBacking::image ? "file" : "device");
-  put_flag("clientDevice", at_client, false);
-  put("fileName", at_client ? std::string_view() : std::string_view(floppy.file));
-  put_flag("startConnected", floppy.start_connected);
+  bool covers(bool there) const { return there; }
+  void text(std::string_view key, const std::string& value) const { rendering_.put(key, value); }
+  void text(std::string_view key, const std::string& value, std::string_view absent) const {
+    rendering_.put_text(key, value, absent);
+  }
+  void flag(std::string_view key, bool value, bool absent) const {
+    rendering_.put_flag(key, value, absent);
+  }
+  void flag_always(std::string_view key, bool value, bool) const {
+    rendering_.put_flag(key, value);
+  }
+  template <class Value>
+  void word(std::string_view key, const Value& value, std::span<const Word<Value>> words,
+            Value) const {
+    rendering_.put(key, word_of<Value>(words, value));
+  }
+
+ private:
+  Rendering& rendering_;
+};
+
+void Rendering::kinds(const MachineConfig& config) {
+  for_each_kind([&](std::string_view kind, int count, auto member) {
+    for (auto device : config.*member) {
+      begin_device(std::string(kind), device_name(kind, count, device.number));
+      KeyWriter keys(*this);
+      visit_keys(keys, device);
+    }
+  });
 }
 
 // --- What no .vmx can express ------------------------------------------------------------------
@@ -272,7 +285,7 @@ template <class Device>
 void check_numbers(const std::vector<Device>& devices, const std::string& name, int count) {
   std::set<int> taken;
   for (const Device& device : devices) {
-    const std::string key = fmt::format("{}{}", name, device.number);
+    const std::string key = device_name(name, count, device.number);
     if (device.number < 0 || device.number >= count) throw impossible(key, "is out of range");
     if (!taken.insert(device.number).second) throw impossible(key, "stands twice");
   }
@@ -298,8 +311,10 @@ void check(const MachineConfig& config) {
   check_controllers(config);
   check_slots(config);
   check_numbers(config.network_adapters, "ethernet", max_network_adapters);
-  check_numbers(config.serial_ports, "serial", max_serial_ports);
-  check_numbers(config.floppies, "floppy", max_floppies);
+  check_numbers(config.usb_devices, std::string(usb_device_prefix), max_usb_devices);
+  for_each_kind([&](std::string_view kind, int count, auto member) {
+    check_numbers(config.*member, std::string(kind), count);
+  });
   for (const VmxFile::Entry& entry : config.extra)
     if (is_described(entry.key))
       throw impossible(entry.key, "is not extra configuration: it has a place of its own");

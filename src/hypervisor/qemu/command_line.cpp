@@ -36,7 +36,11 @@ class Builder {
     add_monitor_and_agent();
     add_storage();
     add_network();
-    add_serial_ports();
+    add_ports();
+    add_usb();
+    add_sound();
+    if (spec_.watchdog) add_device(watchdog_device(*spec_.watchdog));
+    add_tpm();
     add("-S");
     if (restoring) add("-incoming", "defer");
     return std::move(line_);
@@ -47,12 +51,16 @@ class Builder {
   void add(Values&&... values) {
     (line_.argv.emplace_back(std::forward<Values>(values)), ...);
   }
+  void add_node(const json::object& node) { add("-blockdev", json::serialize(node)); }
   void add_device(const json::object& device) { add("-device", json::serialize(device)); }
 
-  int inherit(Inherited::Kind kind, const std::string& path, int nic_key = 0) {
-    const int number = first_inherited + static_cast<int>(line_.inherited.size());
-    line_.inherited.push_back({kind, number, path, nic_key});
-    return number;
+  int inherit(Inherited inherited) {
+    inherited.number = first_inherited + static_cast<int>(line_.inherited.size());
+    line_.inherited.push_back(std::move(inherited));
+    return line_.inherited.back().number;
+  }
+  int inherit(Inherited::Kind kind, const std::string& path) {
+    return inherit({.kind = kind, .path = path});
   }
   // A file QEMU opens as /dev/fdset/SET.
   void hand_over(int set, Inherited::Kind kind, const std::string& path) {
@@ -90,7 +98,7 @@ class Builder {
     add("-rtc", "base=utc");
     // A guest asleep in S3 or S4 would look dead to everybody outside.
     add("-global", "PIIX4_PM.disable_s3=1", "-global", "PIIX4_PM.disable_s4=1");
-    add("-vnc", "none");
+    add("-vnc", spec_.sound ? "none,audiodev=audio" : "none");
     add_device({{"driver", "VGA"},
                 {"id", "video"},
                 {"bus", "pci.0"},
@@ -127,13 +135,11 @@ class Builder {
 
   void add_flash(const char* node, int set, const std::string& path, bool read_only) {
     hand_over(set, read_only ? Inherited::Kind::read_only : Inherited::Kind::read_write, path);
-    add("-blockdev",
-        json::serialize(json::object{
-            {"driver", "raw"},
-            {"node-name", node},
-            {"read-only", read_only},
-            {"file",
-             {{"driver", "file"}, {"filename", fdset_path(set)}, {"read-only", read_only}}}}));
+    add_node(
+        {{"driver", "raw"},
+         {"node-name", node},
+         {"read-only", read_only},
+         {"file", {{"driver", "file"}, {"filename", fdset_path(set)}, {"read-only", read_only}}}});
   }
 
   void add_monitor_and_agent() {
@@ -157,9 +163,16 @@ class Builder {
     for (const Cdrom& cdrom : spec_.cdroms) {
       if (cdrom.path) {
         hand_over(cdrom.key, Inherited::Kind::read_only, *cdrom.path);
-        for (const auto& node : medium_nodes(cdrom.key)) add("-blockdev", json::serialize(node));
+        for (const auto& node : cdrom_nodes(cdrom.key, *cdrom.path)) add_node(node);
       }
       add_device(cdrom_device(spec_, cdrom));
+    }
+    for (const Floppy& floppy : spec_.floppies) {
+      if (floppy.path) {
+        hand_over(floppy.key, Inherited::Kind::read_write, *floppy.path);
+        for (const auto& node : floppy_nodes(floppy.key, *floppy.path)) add_node(node);
+      }
+      add_device(floppy_device(spec_, floppy));
     }
   }
 
@@ -181,7 +194,7 @@ class Builder {
     int image = 0;
     for (const ImageNodes& nodes : disk_nodes(disk)) {
       hand_over(fdset_of(disk.key, image), kind, disk.chain[static_cast<std::size_t>(image)].path);
-      for (const auto& node : nodes) add("-blockdev", json::serialize(node));
+      for (const auto& node : nodes) add_node(node);
       ++image;
     }
     add_device(disk_device(spec_, disk));
@@ -193,33 +206,102 @@ class Builder {
       add("-netdev", nic.tap.empty()
                          ? fmt::format("hubport,id={},hubid={}", netdev_id(nic), nic.key)
                          : fmt::format("tap,id={},fd={}", netdev_id(nic),
-                                       inherit(Inherited::Kind::tap, "", nic.key)));
+                                       inherit({.kind = Inherited::Kind::tap, .key = nic.key})));
       add_device(nic_device(spec_, nic, netdev_id(nic)));
     }
   }
 
-  void add_serial_ports() {
+  void add_ports() {
     int index = 0;
     for (const SerialPort& port : spec_.serial_ports) {
-      const std::string id = device_id(port);
-      switch (port.backend) {
-        case SerialBackend::none:
-          add("-chardev", "null,id=" + id + "-line");
-          break;
-        case SerialBackend::socket:
-          hand_over(port.key, Inherited::Kind::append, serial_log_path(directory_, port));
-          listen(id + "-line", serial_socket(directory_, port),
-                 ",logfile=" + fdset_path(port.key) + ",logappend=on");
-          break;
-        case SerialBackend::file:
-          hand_over(port.key, Inherited::Kind::append, port.path);
-          add("-chardev",
-              fmt::format("file,id={}-line,path={},append=on", id, fdset_path(port.key)));
-          break;
-      }
-      add_device(
-          {{"driver", "isa-serial"}, {"id", id}, {"chardev", id + "-line"}, {"index", index++}});
+      add_line(port);
+      add_port("isa-serial", device_id(port), index++);
     }
+    index = 0;
+    for (const ParallelPort& port : spec_.parallel_ports) {
+      const std::string id = device_id(port) + "-line";
+      if (port.backend == LineBackend::file)
+        append_to(id, port.key, port.path);
+      else if (port.backend == LineBackend::device)
+        open_device("parallel", id, port.key, port.path);
+      else
+        add("-chardev", "null,id=" + id);
+      add_port("isa-parallel", device_id(port), index++);
+    }
+  }
+
+  void add_port(const char* driver, const std::string& id, int index) {
+    add_device({{"driver", driver}, {"id", id}, {"chardev", id + "-line"}, {"index", index}});
+  }
+  void append_to(const std::string& id, int key, const std::string& path) {
+    hand_over(key, Inherited::Kind::append, path);
+    add("-chardev", fmt::format("file,id={},path={},append=on", id, fdset_path(key)));
+  }
+  void open_device(const char* kind, const std::string& id, int key, const std::string& path) {
+    hand_over(key, Inherited::Kind::read_write, path);
+    add("-chardev", fmt::format("{},id={},path={}", kind, id, fdset_path(key)));
+  }
+
+  void add_line(const SerialPort& port) {
+    const std::string id = device_id(port) + "-line";
+    switch (port.backend) {
+      case LineBackend::none:
+        add("-chardev", "null,id=" + id);
+        break;
+      case LineBackend::socket:
+        hand_over(port.key, Inherited::Kind::append, serial_log_path(directory_, port));
+        listen(id, serial_socket(directory_, port),
+               ",logfile=" + fdset_path(port.key) + ",logappend=on");
+        break;
+      case LineBackend::file:
+        append_to(id, port.key, port.path);
+        break;
+      case LineBackend::device:
+        open_device("serial", id, port.key, port.path);
+        break;
+      case LineBackend::network:
+        add_network_line(id, *port.network);
+        break;
+      case LineBackend::stream:
+        add("-chardev", fmt::format("socket,id={},fd={}", id,
+                                    inherit({.kind = Inherited::Kind::stream, .key = port.key})));
+        break;
+    }
+  }
+
+  void add_network_line(const std::string& id, const NetworkLine& line) {
+    const char* telnet = line.telnet ? ",telnet=on" : "";
+    if (line.server)
+      add("-chardev",
+          fmt::format("socket,id={},fd={},server=on,wait=off{}", id,
+                      inherit({.kind = Inherited::Kind::tcp_listener, .address = line}), telnet));
+    else
+      add("-chardev", fmt::format("socket,id={},host={},port={},reconnect=1{}", id,
+                                  escape(line.host), line.port, telnet));
+  }
+
+  void add_usb() {
+    for (const UsbController& controller : spec_.usb_controllers)
+      for (const auto& device : usb_controller_devices(controller)) add_device(device);
+    for (const UsbDevice& device : spec_.usb_devices) {
+      if (!device.path.empty())
+        hand_over(fdset_of(device.key), Inherited::Kind::read_write, device.path);
+      add_device(usb_device(device));
+    }
+  }
+
+  void add_tpm() {
+    if (!spec_.tpm) return;
+    add("-chardev",
+        fmt::format("socket,id=tpm-line,fd={}", inherit({.kind = Inherited::Kind::tpm})));
+    add("-tpmdev", "emulator,id=tpm,chardev=tpm-line");
+    add_device({{"driver", "tpm-crb"}, {"id", device_id(*spec_.tpm)}, {"tpmdev", "tpm"}});
+  }
+
+  void add_sound() {
+    if (!spec_.sound) return;
+    add("-audiodev", "none,id=audio");
+    for (const auto& device : sound_devices(*spec_.sound, "audio")) add_device(device);
   }
 
   const MachineSpec& spec_;

@@ -21,11 +21,21 @@ struct Platform {
 // A descriptor QEMU inherits: what the launcher has to open, and the number the command line has
 // given it.
 struct Inherited {
-  enum class Kind { listener, read_only, read_write, append, tap };
+  enum class Kind {
+    listener,      // a unix socket
+    tcp_listener,  // on `address`
+    read_only,
+    read_write,
+    append,
+    tap,     // of the NIC with that key
+    stream,  // of the serial port with that key
+    tpm,     // the emulator's control channel
+  };
   Kind kind;
   int number;
-  std::string path;  // empty for taps
-  int nic_key = 0;   // taps only
+  std::string path;     // of sockets and files
+  int key = 0;          // taps and streams
+  NetworkLine address;  // tcp_listener
 
   bool operator==(const Inherited&) const = default;
 };

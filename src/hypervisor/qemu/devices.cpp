@@ -13,6 +13,10 @@ constexpr int first_scsi_slot = 0x04;
 constexpr int first_ahci_slot = 0x08;
 constexpr int first_nic_slot = 0x0c;
 constexpr int first_nvme_slot = 0x16;
+constexpr int usb_slot = 0x1a;
+constexpr int xhci_slot = 0x1b;
+constexpr int sound_slot = 0x1c;
+constexpr int watchdog_slot = 0x1d;
 
 std::string pci_slot(int slot) {
   return fmt::format("{:#x}", slot);
@@ -238,11 +242,111 @@ std::vector<ImageNodes> disk_nodes(const Disk& disk) {
   return nodes;
 }
 
-ImageNodes medium_nodes(int cdrom_key) {
-  return {file_node_of(cdrom_key, 0, true), json::object{{"driver", "raw"},
-                                                         {"node-name", format_node(cdrom_key, 0)},
-                                                         {"file", file_node(cdrom_key, 0)},
-                                                         {"read-only", true}}};
+namespace {
+
+// `host_driver`: QEMU's for such a drive of the host.
+ImageNodes medium_nodes(int key, const std::string& path, const char* host_driver, bool read_only) {
+  json::object file = file_node_of(key, 0, read_only);
+  if (path.starts_with("/dev/")) file["driver"] = host_driver;
+  return {std::move(file), json::object{{"driver", "raw"},
+                                        {"node-name", format_node(key, 0)},
+                                        {"file", file_node(key, 0)},
+                                        {"read-only", read_only}}};
+}
+
+}  // namespace
+
+ImageNodes cdrom_nodes(int key, const std::string& path) {
+  return medium_nodes(key, path, "host_cdrom", true);
+}
+
+ImageNodes floppy_nodes(int key, const std::string& path) {
+  return medium_nodes(key, path, "host_device", false);
+}
+
+json::object floppy_device(const MachineSpec& spec, const Floppy& floppy) {
+  // Without a medium QEMU would take the drive for one of 2.88 MB, which guests know less well.
+  json::object device = {{"driver", "floppy"},
+                         {"id", device_id(floppy)},
+                         {"unit", floppy.unit},
+                         {"drive-type", "144"}};
+  if (floppy.path) device["drive"] = format_node(floppy.key, 0);
+  set_boot_index(device, spec, device_id(floppy));
+  return device;
+}
+
+std::vector<json::object> usb_controller_devices(const UsbController& controller) {
+  const std::string id = device_id(controller);
+  const auto on_slot = [&](const char* driver, const std::string& id, const std::string& address) {
+    return json::object{{"driver", driver}, {"id", id}, {"bus", "pci.0"}, {"addr", address}};
+  };
+  switch (controller.model) {
+    case UsbControllerModel::uhci:
+      return {on_slot("piix3-usb-uhci", id, pci_slot(usb_slot))};
+    case UsbControllerModel::xhci:
+      return {on_slot("qemu-xhci", id, pci_slot(xhci_slot))};
+    case UsbControllerModel::ehci:
+      break;
+  }
+  // As on Intel's ICH9: the EHCI is function 7, and each companion has two of its six ports.
+  std::vector<json::object> devices = {
+      on_slot("ich9-usb-ehci1", id, fmt::format("{:#x}.7", usb_slot))};
+  devices.front()["multifunction"] = true;
+  for (int companion = 0; companion < 3; ++companion) {
+    json::object device = on_slot(companion == 0   ? "ich9-usb-uhci1"
+                                  : companion == 1 ? "ich9-usb-uhci2"
+                                                   : "ich9-usb-uhci3",
+                                  fmt::format("{}-companion-{}", id, companion),
+                                  fmt::format("{:#x}.{}", usb_slot, companion));
+    device["multifunction"] = companion == 0;
+    device["masterbus"] = id + ".0";
+    device["firstport"] = 2 * companion;
+    devices.push_back(std::move(device));
+  }
+  return devices;
+}
+
+json::object usb_device(const UsbDevice& device) {
+  json::object description = {{"id", device_id(device)},
+                              {"bus", fmt::format("usb-{}.0", device.controller_key)}};
+  switch (device.model) {
+    case UsbDeviceModel::keyboard:
+      description["driver"] = "usb-kbd";
+      break;
+    case UsbDeviceModel::tablet:
+      description["driver"] = "usb-tablet";
+      break;
+    case UsbDeviceModel::host:
+      description["driver"] = "usb-host";
+      description["hostdevice"] = fdset_path(fdset_of(device.key));
+      break;
+  }
+  return description;
+}
+
+std::vector<json::object> sound_devices(const SoundCard& card, const std::string& audiodev) {
+  const std::string id = device_id(card);
+  switch (card.model) {
+    case SoundModel::ensoniq1370:
+      return {{{"driver", "ES1370"},
+               {"id", id},
+               {"bus", "pci.0"},
+               {"addr", pci_slot(sound_slot)},
+               {"audiodev", audiodev}}};
+    case SoundModel::sound_blaster16:
+      return {{{"driver", "sb16"}, {"id", id}, {"audiodev", audiodev}}};
+    case SoundModel::hd_audio:
+      break;
+  }
+  return {{{"driver", "intel-hda"}, {"id", id}, {"bus", "pci.0"}, {"addr", pci_slot(sound_slot)}},
+          {{"driver", "hda-duplex"}, {"bus", id + ".0"}, {"cad", 0}, {"audiodev", audiodev}}};
+}
+
+json::object watchdog_device(const Watchdog& watchdog) {
+  return {{"driver", "i6300esb"},
+          {"id", device_id(watchdog)},
+          {"bus", "pci.0"},
+          {"addr", pci_slot(watchdog_slot)}};
 }
 
 }  // namespace virga::hypervisor

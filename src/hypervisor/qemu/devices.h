@@ -7,7 +7,7 @@
 // … A CD-ROM's is 0. PCI addresses on the one bus follow from the bus or slot number alone, so that
 // a machine always looks the same to its guest:
 //   02 display   03 agent port   04…07 SCSI 0…3   08…0b AHCI 0…3   0c…15 NIC 0…9
-//   16…19 NVMe 0…3
+//   16…19 NVMe 0…3   1a UHCI and EHCI   1b xHCI   1c sound   1d watchdog
 #pragma once
 
 #include <array>
@@ -27,6 +27,13 @@ std::optional<json::object> controller_device(const Controller& controller);
 std::string option_rom(ControllerModel model);
 json::object disk_device(const MachineSpec& spec, const Disk& disk);
 json::object cdrom_device(const MachineSpec& spec, const Cdrom& cdrom);
+json::object floppy_device(const MachineSpec& spec, const Floppy& floppy);
+// The controller and its companions.
+std::vector<json::object> usb_controller_devices(const UsbController& controller);
+json::object usb_device(const UsbDevice& device);
+// `audiodev`: the id of its audio backend.
+std::vector<json::object> sound_devices(const SoundCard& card, const std::string& audiodev);
+json::object watchdog_device(const Watchdog& watchdog);
 // `netdev`: the id of its network backend.
 json::object nic_device(const MachineSpec& spec, const Nic& nic, const std::string& netdev);
 
@@ -37,7 +44,9 @@ ImageNodes image_nodes(const Disk& disk, int image, const DiskImage& file, json:
                        bool written);
 // All images of a disk that a machine starts with, the base first.
 std::vector<ImageNodes> disk_nodes(const Disk& disk);
-ImageNodes medium_nodes(int cdrom_key);
+// `path`: as Cdrom and Floppy have it.
+ImageNodes cdrom_nodes(int key, const std::string& path);
+ImageNodes floppy_nodes(int key, const std::string& path);
 
 std::string file_node(int key, int image);
 std::string format_node(int key, int image);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <netdb.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -17,6 +18,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <mutex>
 
 #include "base/error.h"
@@ -234,6 +236,25 @@ Fd listen_unix(const std::string& path) {
     throw system_error(path, "cannot bind");
   if (::chmod(path.c_str(), 0600) != 0) throw system_error(path, "cannot protect");
   if (::listen(fd.get(), 16) != 0) throw system_error(path, "cannot listen on");
+  return fd;
+}
+
+Fd listen_tcp(const std::string& host, int port) {
+  const std::string name = fmt::format("{}:{}", host, port);
+  addrinfo wanted{}, *found = nullptr;
+  wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  wanted.ai_socktype = SOCK_STREAM;
+  const std::string service = std::to_string(port);
+  if (const int code =
+          ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &wanted, &found))
+    throw error(ErrorKind::invalid_argument, name, "cannot listen on {}: {}", name,
+                ::gai_strerror(code));
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, ::freeaddrinfo);
+  Fd fd(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  if (!fd || ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      ::bind(fd.get(), found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd.get(), 1) != 0)
+    throw system_error(name, "cannot listen on");
   return fd;
 }
 

@@ -47,7 +47,9 @@ Launched launch(const LaunchRequest& request,
 
 // A listening unix socket at `path`, replacing what was there; only its owner may connect.
 Fd listen_unix(const std::string& path);
-// A connected one. ErrorKind::gone when nobody listens.
+// A listening TCP socket. `host`: an address of this machine, or empty for all of them.
+Fd listen_tcp(const std::string& host, int port);
+// A connected unix socket. ErrorKind::gone when nobody listens.
 Fd connect_unix(const std::string& path);
 
 }  // namespace virga::hypervisor

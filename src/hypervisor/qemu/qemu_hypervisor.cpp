@@ -1,6 +1,8 @@
 #include "hypervisor/qemu/qemu_hypervisor.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <set>
@@ -13,6 +15,7 @@
 #include "hypervisor/qemu/launcher.h"
 #include "hypervisor/qemu/offline_merge.h"
 #include "hypervisor/qemu/qemu_machine.h"
+#include "hypervisor/qemu/tpm_emulator.h"
 
 namespace virga::hypervisor {
 namespace {
@@ -27,31 +30,49 @@ struct Preparation {
   QemuOptions options;
   MachineSpec spec;
   std::map<int, Fd> taps;
+  std::map<int, Fd> streams;
+  Fd tpm_control;  // the emulator's end, once QEMU's is made
   std::vector<Fd> held;
   std::string directory;
   Platform platform;
   bool restoring = false;
 };
 
+Fd take(std::map<int, Fd>& open, int key, const std::string& id, const char* what) {
+  const auto found = open.find(key);
+  if (found == open.end() || !found->second)
+    throw error(ErrorKind::invalid_argument, id, "{} is on a {} nobody has opened", id, what);
+  return std::move(found->second);
+}
+
+Fd open_tpm_control(Fd& emulators_end) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    throw system_error("socket", "cannot make");
+  emulators_end = Fd(ends[1]);
+  return Fd(ends[0]);
+}
+
 Fd open_inherited(const Inherited& wanted, Preparation& with) {
   switch (wanted.kind) {
     case Inherited::Kind::listener:
       return listen_unix(wanted.path);
+    case Inherited::Kind::tcp_listener:
+      return listen_tcp(wanted.address.host, wanted.address.port);
     case Inherited::Kind::read_only:
       return open_file(wanted.path, O_RDONLY);
     case Inherited::Kind::read_write:
       return open_file(wanted.path, O_RDWR);
     case Inherited::Kind::append:
       return open_file(wanted.path, O_WRONLY | O_APPEND | O_CREAT, 0600);
+    case Inherited::Kind::stream:
+      return take(with.streams, wanted.key, fmt::format("serial-{}", wanted.key), "stream");
+    case Inherited::Kind::tpm:
+      return open_tpm_control(with.tpm_control);
     case Inherited::Kind::tap:
       break;
   }
-  const auto tap = with.taps.find(wanted.nic_key);
-  if (tap == with.taps.end() || !tap->second) {
-    const std::string nic = device_id(find_nic(with.spec, wanted.nic_key));
-    throw error(ErrorKind::invalid_argument, nic, "{} is on a tap nobody has opened", nic);
-  }
-  return std::move(tap->second);
+  return take(with.taps, wanted.key, fmt::format("nic-{}", wanted.key), "tap");
 }
 
 // A directory that is there belongs to a guest that runs, or to one that is no more.
@@ -70,6 +91,7 @@ void make_directory(const std::string& directory, const MachineSpec& spec) {
 struct Started {
   MachineRecord record;
   Fd process;
+  Fd tpm_emulator;  // empty: none
 };
 
 Started launch_guest(Preparation& with) {
@@ -99,6 +121,17 @@ Started launch_guest(Preparation& with) {
     write_record(with.directory, started.record);
   });
   started.process = std::move(launched.process);
+  if (with.spec.tpm) {
+    files.clear();  // QEMU has its end now, and must see it closed when the emulator does not start
+    try {
+      started.tpm_emulator =
+          launch_tpm(*with.spec.tpm, request.account, with.tpm_control, output.get());
+    } catch (...) {
+      kill_process(started.process.get());
+      ::waitid(P_PIDFD, static_cast<id_t>(started.process.get()), nullptr, WEXITED);
+      throw;
+    }
+  }
   return started;
 }
 
@@ -263,6 +296,7 @@ Async<std::shared_ptr<Machine>> QemuHypervisor::start_reserved(MachineSpec spec,
   Preparation preparation{.options = context_->options,
                           .spec = spec,
                           .taps = std::move(options.taps),
+                          .streams = std::move(options.streams),
                           .held = std::move(options.held),
                           .directory = directory_of(spec.id),
                           .platform = {.program = context_->options.program,
@@ -286,6 +320,12 @@ Async<std::shared_ptr<Machine>> QemuHypervisor::start_reserved(MachineSpec spec,
   };
   Started started = co_await offload(context_->pool, std::move(prepare));
   logger("hypervisor")->info("started vm={} pid={}", spec.name, started.record.process.pid);
+  if (started.tpm_emulator) {
+    // It ends by itself: nobody but us can collect what is left of it.
+    const auto emulator =
+        std::make_shared<ProcessWatch>(context_->executor, std::move(started.tpm_emulator));
+    emulator->start([emulator](std::optional<ProcessEnd>) {});
+  }
   auto machine = std::make_shared<QemuMachine>(context_, std::move(started.record), directory,
                                                MachineState::ready);
   machine->watch(std::move(started.process));

@@ -248,6 +248,8 @@ void QemuMachine::handle(const json::object& event) {
     emit(AgentChanged{agent_connected_});
   } else if (name == "DEVICE_TRAY_MOVED" && !moving_medium_) {
     emit(TrayMoved{key_in(text(data, "id")), flag(data, "tray-open")});
+  } else if (name == "WATCHDOG") {
+    emit(WatchdogExpired{});
   } else if (name == "BLOCK_IO_ERROR") {
     handle_storage_error(data, time_of(event));
   } else if (name == "DEVICE_DELETED") {
@@ -487,7 +489,7 @@ Async<Fd> QemuMachine::open_display() {
 const SerialPort& QemuMachine::find_socket_port(int key) const {
   const auto& ports = record_.spec.serial_ports;
   const auto at = std::ranges::find(ports, key, &SerialPort::key);
-  if (at == ports.end() || at->backend != SerialBackend::socket)
+  if (at == ports.end() || at->backend != LineBackend::socket)
     throw error(ErrorKind::not_found, id(), "{} has no serial port {} to connect to",
                 record_.spec.name, key);
   return *at;

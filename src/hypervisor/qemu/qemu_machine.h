@@ -79,7 +79,9 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> add_nic(Nic nic, Fd tap) override;
   Async<void> remove_nic(int key) override;
   Async<void> set_link(int key, bool up) override;
-  Async<void> change_medium(int cdrom_key, std::optional<std::string> path) override;
+  Async<void> change_medium(int drive_key, std::optional<std::string> path) override;
+  Async<void> add_usb_device(UsbDevice device) override;
+  Async<void> remove_usb_device(int key) override;
 
   Async<Fd> open_display() override;
   Async<Fd> open_serial(int key) override;
@@ -139,7 +141,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> add_device(json::object device);
   Async<void> attempt(std::string command, json::object arguments);
   Async<void> keep_spec(MachineSpec spec);
-  Async<void> replace_medium(Cdrom cdrom, Fd file);
+  Async<void> replace_medium(std::string drive, int key, Fd file, ImageNodes nodes);
   Async<void> with_open_tray(std::string drive, std::string command, json::object arguments);
   Async<void> set_cable(std::string nic_id, bool up);
 

@@ -279,28 +279,32 @@ Async<void> QemuMachine::set_link(int key, bool up) {
 
 // ---- Media
 
-Async<void> QemuMachine::change_medium(int cdrom_key, std::optional<std::string> path) {
+Async<void> QemuMachine::change_medium(int drive_key, std::optional<std::string> path) {
   const auto self = shared_from_this();
   const auto guard = co_await operations_.lock();
   require_stoppable("change");
-  Cdrom cdrom = find_cdrom(record_.spec, cdrom_key);
-  cdrom.path = std::move(path);
+  MachineSpec changed = record_.spec;
+  medium_of(changed, drive_key) = path;
+  const bool floppy =
+      std::ranges::find(changed.floppies, drive_key, &Floppy::key) != changed.floppies.end();
+  const std::string drive = floppy ? device_id(find_floppy(changed, drive_key))
+                                   : device_id(find_cdrom(changed, drive_key));
   Fd image;
-  if (cdrom.path) {
-    const auto open = [path = *cdrom.path] { return open_image(path, true); };
+  ImageNodes nodes;
+  if (path) {
+    const auto open = [path = *path, floppy] { return open_image(path, !floppy); };
     image = co_await offload(context_->pool, open);
+    nodes = floppy ? floppy_nodes(drive_key, *path) : cdrom_nodes(drive_key, *path);
   }
   moving_medium_ = true;
   std::exception_ptr failure;
   try {
-    co_await replace_medium(cdrom, std::move(image));
+    co_await replace_medium(drive, drive_key, std::move(image), std::move(nodes));
   } catch (...) {
     failure = std::current_exception();
-    cdrom.path.reset();
+    medium_of(changed, drive_key).reset();
   }
   moving_medium_ = false;
-  MachineSpec changed = record_.spec;
-  at_key(changed.cdroms, cdrom_key).path = cdrom.path;
   co_await keep_spec(std::move(changed));
   if (failure) std::rethrow_exception(failure);
 }
@@ -322,17 +326,56 @@ Async<void> QemuMachine::with_open_tray(std::string drive, std::string command,
   }
 }
 
-Async<void> QemuMachine::replace_medium(Cdrom cdrom, Fd file) {
-  const std::string drive = device_id(cdrom);
+Async<void> QemuMachine::replace_medium(std::string drive, int key, Fd file, ImageNodes nodes) {
   json::object drive_only = fields("id", drive);
   co_await with_open_tray(drive, "blockdev-remove-medium", drive_only);
-  if (find_cdrom(record_.spec, cdrom.key).path) co_await remove_nodes(cdrom.key, 0);
+  if (medium_of(record_.spec, key)) co_await remove_nodes(key, 0);
   if (file) {
-    co_await add_nodes(cdrom.key, 0, std::move(file), medium_nodes(cdrom.key));
-    json::object medium = fields("id", drive, "node-name", format_node(cdrom.key, 0));
+    co_await add_nodes(key, 0, std::move(file), std::move(nodes));
+    json::object medium = fields("id", drive, "node-name", format_node(key, 0));
     co_await with_open_tray(drive, "blockdev-insert-medium", std::move(medium));
   }
   co_await qmp_->execute("blockdev-close-tray", std::move(drive_only));
+}
+
+// ---- USB
+
+Async<void> QemuMachine::add_usb_device(UsbDevice device) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  MachineSpec changed = record_.spec;
+  changed.usb_devices.push_back(device);
+  validate(changed);
+  const int set = fdset_of(device.key);
+  if (!device.path.empty()) {
+    const auto open = [path = device.path] { return open_image(path, false); };
+    const Fd node = co_await offload(context_->pool, open);
+    co_await qmp_->execute("add-fd", fields("fdset-id", set), node.get());
+  }
+  std::exception_ptr failure;
+  try {
+    co_await add_device(usb_device(device));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    if (!device.path.empty()) co_await attempt("remove-fd", fields("fdset-id", set));
+    std::rethrow_exception(failure);
+  }
+  co_await keep_spec(std::move(changed));
+}
+
+Async<void> QemuMachine::remove_usb_device(int key) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  const UsbDevice device = find_usb_device(record_.spec, key);
+  co_await remove_device(device_id(device));
+  if (!device.path.empty()) co_await attempt("remove-fd", fields("fdset-id", fdset_of(key)));
+  MachineSpec changed = record_.spec;
+  erase_key(changed.usb_devices, key);
+  co_await keep_spec(std::move(changed));
 }
 
 }  // namespace virga::hypervisor

@@ -247,11 +247,25 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     keep(std::move(changed));
     co_return;
   }
-  Async<void> change_medium(int cdrom_key, std::optional<std::string> path) override {
+  Async<void> change_medium(int drive_key, std::optional<std::string> path) override {
     require_alive("change");
-    find_cdrom(spec_, cdrom_key);
     MachineSpec changed = spec_;
-    at_key(changed.cdroms, cdrom_key).path = std::move(path);
+    medium_of(changed, drive_key) = std::move(path);
+    keep(std::move(changed));
+    co_return;
+  }
+  Async<void> add_usb_device(UsbDevice device) override {
+    require_alive("change");
+    MachineSpec changed = spec_;
+    changed.usb_devices.push_back(std::move(device));
+    keep(std::move(changed));
+    co_return;
+  }
+  Async<void> remove_usb_device(int key) override {
+    require_alive("change");
+    find_usb_device(spec_, key);
+    MachineSpec changed = spec_;
+    erase_key(changed.usb_devices, key);
     keep(std::move(changed));
     co_return;
   }

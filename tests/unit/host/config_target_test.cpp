@@ -24,7 +24,7 @@ TEST(ConfigTarget, ListsTheHostsDevices) {
 }
 
 TEST(ConfigTarget, NamesUsbDevicesByTheirPlace) {
-  hypervisor::UsbDevice keyboard;
+  hypervisor::HostUsbDevice keyboard;
   keyboard.bus = 2;
   keyboard.ports = {1, 3};
   keyboard.vendor = 0x046d;

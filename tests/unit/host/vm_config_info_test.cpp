@@ -220,7 +220,7 @@ TEST_F(VmConfig, IsAMachineTheHypervisorTakes) {
   EXPECT_EQ(spec.cdroms[0].path, "/volumes/ds2/iso/debian.iso");
   EXPECT_EQ(spec.nics[0].mac, "00:0c:29:a1:b2:c3");
   EXPECT_TRUE(spec.nics[0].link_up);
-  EXPECT_EQ(spec.serial_ports[0].backend, hypervisor::SerialBackend::socket);
+  EXPECT_EQ(spec.serial_ports[0].backend, hypervisor::LineBackend::socket);
   EXPECT_EQ(spec.serial_ports[0].log_path, "/volumes/ds1/web/serial0.log");
   EXPECT_THAT(spec.boot_order, ElementsAre("disk-2000", "cdrom-3002", "nic-4000"));
 }
@@ -313,19 +313,16 @@ INSTANTIATE_TEST_SUITE_P(
                    config.other_devices = {{{vmx::Bus::scsi, 0, 5}, "scsi-passthru"}};
                  },
                  "scsi-passthru device at scsi0:5"},
-        Unserved{"network_serial_port",
+        Unserved{"serial_concentrator",
                  [](auto& config, auto&) {
                    config.serial_ports[0].backing = vmx::SerialBacking::network;
-                   config.serial_ports[0].target = "telnet://:2001";
+                   config.serial_ports[0].target = "vSPC.py";
+                   config.serial_ports[0].proxy = "telnet://spc:13370";
                  },
-                 "Serial port 1 on telnet://:2001"},
-        Unserved{"floppy_image",
-                 [](auto& config, auto&) {
-                   config.floppies = {{.backing = vmx::FloppyBacking::image,
-                                       .file = "boot.flp",
-                                       .start_connected = true}};
-                 },
-                 "Floppy drive 1 (boot.flp)"},
+                 "Serial port 1 on telnet://spc:13370"},
+        Unserved{"watchdog_at_boot",
+                 [](auto& config, auto&) { config.watchdogs = {{.run_on_boot = true}}; },
+                 "A watchdog timer that the firmware starts"},
         Unserved{"secure_boot",
                  [](auto& config, auto&) {
                    config.firmware = vmx::Firmware::efi;

@@ -532,11 +532,6 @@ INSTANTIATE_TEST_SUITE_P(
                  "config.vmProfile (a VirtualMachineDefinedProfileSpec)"},
         Unserved{"bus_logic", add_plain<vim::VirtualBusLogicController>,
                  "adding a VirtualBusLogicController"},
-        Unserved{"usb", add_plain<vim::VirtualUSBController>, "adding a VirtualUSBController"},
-        Unserved{"xhci", add_plain<vim::VirtualUSBXHCIController>, "VirtualUSBXHCIController"},
-        Unserved{"sound", add_plain<vim::VirtualHdAudioCard>, "adding a VirtualHdAudioCard"},
-        Unserved{"floppy", add_plain<vim::VirtualFloppy>, "adding a VirtualFloppy"},
-        Unserved{"tpm", add_plain<vim::VirtualTPM>, "adding a VirtualTPM"},
         Unserved{"passthrough", add_plain<vim::VirtualPCIPassthrough>, "VirtualPCIPassthrough"},
         Unserved{"vmxnet2", [](Spec& s) { add(s, card<vim::VirtualVmxnet2>("Lab")); },
                  "adding a VirtualVmxnet2"},
@@ -614,21 +609,6 @@ INSTANTIATE_TEST_SUITE_P(
                    add_new_disk(s, disk(-1, 1024, "", 9));
                  },
                  "unit 9 of SCSI controller 0"},
-        Unserved{"serial_network",
-                 [](Spec& s) {
-                   auto it = console_port();
-                   it.backing = model::share(vim::VirtualSerialPortURIBackingInfo{});
-                   add(s, it);
-                 },
-                 "VirtualSerialPortURIBackingInfo"},
-        Unserved{"serial_client",
-                 [](Spec& s) {
-                   auto it = console_port();
-                   static_cast<vim::VirtualSerialPortPipeBackingInfo&>(it.backing.edit()).endpoint =
-                       "client";
-                   add(s, it);
-                 },
-                 "client of the pipe console"},
         Unserved{"displays",
                  [](Spec& s) {
                    vim::VirtualMachineVideoCard it;
@@ -1174,6 +1154,9 @@ INSTANTIATE_TEST_SUITE_P(
         ColdCase{"ahci",
                  [](Spec& s, const auto&) { add(s, controller<vim::VirtualAHCIController>(-1)); }},
         ColdCase{"serial_port", [](Spec& s, const auto&) { add(s, console_port()); }},
+        ColdCase{"usb", [](Spec& s, const auto&) { add(s, vim::VirtualUSBController{}); }},
+        ColdCase{"sound", [](Spec& s, const auto&) { add(s, vim::VirtualHdAudioCard{}); }},
+        ColdCase{"watchdog", [](Spec& s, const auto&) { add(s, vim::VirtualWDT{}); }},
         ColdCase{"serial_port_away", [](Spec& s, const auto& info) { remove(s, info, 9000); }}),
     [](const auto& info) { return std::string(info.param.name); });
 

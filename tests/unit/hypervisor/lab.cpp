@@ -139,7 +139,7 @@ MachineSpec Lab::spec(const std::string& id) {
   spec.disks = {
       {.key = 2000, .controller_key = 1000, .unit = 0, .chain = {{make_image(id + ".img")}}}};
   spec.cdroms = {{.key = 3000, .controller_key = 200, .unit = 0}};
-  spec.serial_ports = {{.key = 9000, .backend = SerialBackend::socket}};
+  spec.serial_ports = {{.key = 9000, .backend = LineBackend::socket}};
   return spec;
 }
 

@@ -1,10 +1,12 @@
 // The QEMU backend with real guests (TCG): a boot sector is the witness.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -371,19 +373,198 @@ TEST_F(Qemu, BuildsEveryDevice) {
   }
   spec.nics[1].link_up = false;
   spec.serial_ports.push_back(
-      {.key = 9001, .backend = SerialBackend::file, .path = lab.path("second-port.log")});
+      {.key = 9001, .backend = LineBackend::file, .path = lab.path("second-port.log")});
   spec.serial_ports.push_back({.key = 9002});
+  spec.floppies = {{.key = 8000, .unit = 0, .path = lab.make_image("boot.flp", 1440 << 10)},
+                   {.key = 8001, .unit = 1}};
+  spec.parallel_ports = {{.key = 10000, .backend = LineBackend::file, .path = lab.path("printed")}};
+  spec.usb_controllers = {{.key = 7000, .model = UsbControllerModel::ehci},
+                          {.key = 14000, .model = UsbControllerModel::xhci}};
+  spec.usb_devices = {{.key = 7120, .controller_key = 14000, .model = UsbDeviceModel::tablet},
+                      {.key = 7121, .controller_key = 7000, .model = UsbDeviceModel::keyboard}};
+  spec.sound = {.key = 5000};
+  spec.watchdog = {.key = 18000};
   auto machine = start(spec);
   {
     SerialLine line(lab, *machine);
     EXPECT_EQ(line.ask('n'), '0');
   }
-  EXPECT_EQ(lab.run(machine->counters()).disks.size(), 7u);
+  EXPECT_EQ(lab.run(machine->counters()).disks.size(), 9u);
   lab.run(machine->save(lab.path("guest.vmss"), {}));
   machine = start(spec, {.restore_from = lab.path("guest.vmss")});
   SerialLine line(lab, *machine, 0);
   EXPECT_EQ(line.ask('n'), '1');
   lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, BuildsEachSoundCardAndUhci) {
+  for (const SoundModel model : {SoundModel::ensoniq1370, SoundModel::sound_blaster16}) {
+    MachineSpec spec = lab.spec();
+    spec.sound = {.key = 5000, .model = model};
+    spec.usb_controllers = {{.key = 7000, .model = UsbControllerModel::uhci}};
+    const auto machine = start(spec);
+    EXPECT_EQ(machine->state(), MachineState::running);
+    lab.run(machine->power_off());
+  }
+}
+
+TEST_F(Qemu, ChangesFloppiesAndUsbDevicesWhileItRuns) {
+  MachineSpec spec = lab.spec();
+  spec.floppies = {{.key = 8000, .unit = 0}};
+  spec.usb_controllers = {{.key = 14000, .model = UsbControllerModel::xhci}};
+  const auto machine = start(spec);
+  SerialLine(lab, *machine);
+  for (const char* name : {"first.flp", "second.flp"})
+    lab.run(machine->change_medium(8000, lab.make_image(name, 1440 << 10)));
+  EXPECT_EQ(find_floppy(machine->spec(), 8000).path, lab.path("second.flp"));
+  lab.run(machine->change_medium(8000, std::nullopt));
+  EXPECT_EQ(failure_of([&] { lab.run(machine->change_medium(8001, std::nullopt)); }).kind(),
+            ErrorKind::not_found);
+  lab.run(machine->add_usb_device(
+      {.key = 7120, .controller_key = 14000, .model = UsbDeviceModel::keyboard}));
+  lab.run(machine->remove_usb_device(7120));
+  EXPECT_TRUE(machine->spec().usb_devices.empty());
+  lab.run(machine->power_off());
+}
+
+// The guest's answer to 'n', from the far end of its serial line.
+char ask_for_a_number(int line) {
+  char c = 'n';
+  EXPECT_EQ(::write(line, &c, 1), 1);
+  do {
+    pollfd ready{line, POLLIN, 0};
+    if (::poll(&ready, 1, 60'000) != 1 || ::read(line, &c, 1) != 1) return '?';
+  } while (c == 'b');  // it has just started
+  return c;
+}
+
+sockaddr_in loopback(int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+// A socket bound to a port that was free.
+std::pair<Fd, int> bind_somewhere() {
+  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = loopback(0);
+  socklen_t size = sizeof address;
+  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  return {std::move(fd), ntohs(address.sin_port)};
+}
+
+TEST_F(Qemu, ServesASerialPortOnTheNetwork) {
+  const int port = bind_somewhere().second;
+  MachineSpec spec = lab.spec();
+  spec.serial_ports = {{.key = 9000,
+                        .backend = LineBackend::network,
+                        .network = NetworkLine{.host = "127.0.0.1", .port = port}}};
+  const auto machine = start(spec);
+  const Fd caller(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_in address = loopback(port);
+  ASSERT_EQ(::connect(caller.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
+            0);
+  EXPECT_EQ(ask_for_a_number(caller.get()), '0');
+  spec.id = "second";
+  EXPECT_THAT(failure_of([&] { start(spec); }).what(), HasSubstr("127.0.0.1"));
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, CallsTheServerOfASerialPort) {
+  const auto [server, port] = bind_somewhere();
+  MachineSpec spec = lab.spec();
+  spec.serial_ports = {
+      {.key = 9000,
+       .backend = LineBackend::network,
+       .network = NetworkLine{.host = "127.0.0.1", .port = port, .server = false}}};
+  const auto machine = start(spec);  // nobody listens yet
+  ASSERT_EQ(::listen(server.get(), 1), 0);
+  const Fd line(::accept(server.get(), nullptr, nullptr));
+  EXPECT_EQ(ask_for_a_number(line.get()), '0');
+  lab.run(machine->power_off());
+}
+
+TEST_F(Qemu, GivesASerialPortAStreamOrADevice) {
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  const Fd ours(ends[0]);
+  MachineSpec spec = lab.spec();
+  spec.serial_ports = {{.key = 9000, .backend = LineBackend::stream}};
+  EXPECT_EQ(failure_of([&] { start(spec); }).subject(), "serial-9000");
+  StartOptions options;
+  options.streams[9000] = Fd(ends[1]);
+  auto machine = start(spec, std::move(options));
+  EXPECT_EQ(ask_for_a_number(ours.get()), '0');
+  lab.run(machine->power_off());
+
+  const Fd terminal(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  ASSERT_EQ(::grantpt(terminal.get()) | ::unlockpt(terminal.get()), 0);
+  spec.serial_ports = {
+      {.key = 9000, .backend = LineBackend::device, .path = ::ptsname(terminal.get())}};
+  machine = start(spec);
+  EXPECT_EQ(ask_for_a_number(terminal.get()), '0');
+  lab.run(machine->power_off());
+}
+
+// Processes whose command line has the words.
+std::vector<pid_t> processes_with(const std::string& words) {
+  std::vector<pid_t> found;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const pid_t pid = std::atoi(entry.path().filename().c_str());
+    std::ifstream file(entry.path() / "cmdline");
+    std::string line((std::istreambuf_iterator<char>(file)), {});
+    std::ranges::replace(line, '\0', ' ');
+    if (pid > 0 && line.find(words) != std::string::npos) found.push_back(pid);
+  }
+  return found;
+}
+
+struct QemuTpm : Qemu {
+  MachineSpec spec = lab.spec();
+  std::vector<pid_t> before = processes_with("swtpm socket");
+
+  QemuTpm() { spec.tpm = {.key = 11000, .state_directory = lab.path("guest.vtpm")}; }
+
+  std::vector<pid_t> emulators() {
+    std::vector<pid_t> now = processes_with("swtpm socket");
+    std::erase_if(now, [&](pid_t pid) { return std::ranges::count(before, pid) > 0; });
+    return now;
+  }
+  // When the machine ended, its emulator is about to.
+  void await_no_emulator() {
+    for (const pid_t pid : emulators()) {
+      const Fd process = open_pidfd(pid);
+      pollfd ended{process.get(), POLLIN, 0};
+      if (process) EXPECT_EQ(::poll(&ended, 1, 60'000), 1);
+    }
+  }
+};
+
+TEST_F(QemuTpm, LivesAsLongAsTheMachine) {
+  auto machine = start(spec);
+  SerialLine(lab, *machine);
+  EXPECT_TRUE(fs::exists(lab.path("guest.vtpm/tpm2-00.permall")));
+  lab.run(machine->save(lab.path("guest.vmss"), {}));
+  await_no_emulator();
+  machine = start(spec, {.restore_from = lab.path("guest.vmss")});
+  ASSERT_EQ(emulators().size(), 1u);
+  if (!guest_user().empty())
+    EXPECT_THAT(status_line(emulators().front(), "Uid"), Not(HasSubstr("\t0")));
+  lab.run(machine->power_off());
+  await_no_emulator();
+  machine = start(spec);
+  ASSERT_EQ(::kill(process_of(lab, "guest"), SIGKILL), 0);
+  await_no_emulator();
+}
+
+TEST_F(QemuTpm, IsNotLeftBehindByAStartThatFails) {
+  write_file_atomically(lab.path("guest.vtpm"), "no directory", 0600);
+  EXPECT_THAT(failure_of([&] { start(spec); }).what(), HasSubstr("guest.vtpm"));
+  EXPECT_TRUE(lab.is_gone("guest"));
+  EXPECT_TRUE(emulators().empty());
 }
 
 struct QemuEfi : Qemu {

@@ -55,9 +55,22 @@ MachineSpec full_spec() {
                 .slot = 9,
                 .mac = "00:50:56:00:00:02",
                 .link_up = false}};
-  spec.serial_ports = {{.key = 9000, .backend = SerialBackend::socket, .log_path = "/ds/web/s.log"},
-                       {.key = 9001, .backend = SerialBackend::file, .path = "/ds/web/out"},
-                       {.key = 9002}};
+  spec.serial_ports = {{.key = 9000, .backend = LineBackend::socket, .log_path = "/ds/web/s.log"},
+                       {.key = 9001, .backend = LineBackend::file, .path = "/ds/web/out"},
+                       {.key = 9002,
+                        .backend = LineBackend::network,
+                        .network = NetworkLine{.host = "2001:db8::7", .port = 2001}},
+                       {.key = 9003, .backend = LineBackend::stream}};
+  spec.parallel_ports = {{.key = 10000, .backend = LineBackend::file, .path = "/ds/web/printed"},
+                         {.key = 10001, .backend = LineBackend::device, .path = "/dev/parport0"}};
+  spec.floppies = {{.key = 8000, .unit = 0, .path = "/ds/web/boot.flp"}, {.key = 8001, .unit = 1}};
+  spec.usb_controllers = {{.key = 7000, .model = UsbControllerModel::ehci},
+                          {.key = 14000, .model = UsbControllerModel::xhci}};
+  spec.usb_devices = {{.key = 7100, .controller_key = 14000, .path = "/dev/bus/usb/001/004"},
+                      {.key = 7120, .controller_key = 7000, .model = UsbDeviceModel::tablet}};
+  spec.sound = {.key = 5000};
+  spec.watchdog = {.key = 18000};
+  spec.tpm = {.key = 11000, .state_directory = "/ds/web/web.vtpm"};
   spec.boot_order = {"cdrom-16000", "disk-2000"};
   spec.boot_delay_ms = 3000;
   spec.boot_retry_ms = 10000;
@@ -111,6 +124,15 @@ TEST(Validate, NamesTheDeviceThatIsWrong) {
   EXPECT_EQ(refusal_of([](auto& s) { s.nvram_path.clear(); }).subject(), "web-01");
   EXPECT_EQ(refusal_of([](auto& s) { s.disks[1] = s.disks[0], s.disks[1].key = 2001; }).subject(),
             "disk-2001");
+  EXPECT_EQ(refusal_of([](auto& s) { s.floppies[1].unit = 0; }).subject(), "floppy-8001");
+  EXPECT_EQ(refusal_of([](auto& s) { s.serial_ports[2].network.reset(); }).subject(),
+            "serial-9002");
+  EXPECT_EQ(refusal_of([](auto& s) { s.parallel_ports[1].path.clear(); }).subject(),
+            "parallel-10001");
+  EXPECT_EQ(refusal_of([](auto& s) { s.usb_controllers.pop_back(); }).subject(), "usb-device-7100");
+  EXPECT_EQ(
+      refusal_of([](auto& s) { s.usb_controllers[1].model = UsbControllerModel::uhci; }).subject(),
+      "usb-14000");
 }
 
 TEST(Validate, HoldsControllersToTheUnitsGuestsSee) {
@@ -158,6 +180,7 @@ DevicesById devices_of(const CommandLine& line) {
   for (std::size_t i = 0; i + 1 < line.argv.size(); ++i) {
     if (line.argv[i] != "-device") continue;
     json::object device = json::parse(line.argv[i + 1]).as_object();
+    if (!device.contains("id")) continue;  // a codec
     const std::string id(device.at("id").as_string());
     if (!devices.emplace(id, std::move(device)).second)
       throw std::runtime_error("two devices are called " + id);
@@ -169,14 +192,14 @@ TEST(CommandLine, OpensNothingByPath) {
   const CommandLine line = build_command_line(full_spec(), platform, "/run/v/web-01", false);
   const std::string all = joined(line);
   for (const Inherited& file : line.inherited) {
-    if (file.kind == Inherited::Kind::tap) continue;
+    if (file.path.empty()) continue;
     EXPECT_THAT(all, Not(HasSubstr(file.path)));
   }
   int number = first_inherited;
   for (const Inherited& file : line.inherited) EXPECT_EQ(file.number, number++);
-  const auto has = [&](Inherited::Kind kind, const std::string& path, int nic = 0) {
+  const auto has = [&](Inherited::Kind kind, const std::string& path, int key = 0) {
     return std::ranges::any_of(line.inherited, [&](const Inherited& file) {
-      return file.kind == kind && file.path == path && file.nic_key == nic;
+      return file.kind == kind && file.path == path && file.key == key;
     });
   };
   EXPECT_TRUE(has(Inherited::Kind::read_write, "/ds/web/web-flat.vmdk"));
@@ -188,6 +211,15 @@ TEST(CommandLine, OpensNothingByPath) {
   EXPECT_TRUE(has(Inherited::Kind::listener, "/run/v/web-01/serial-9000.sock"));
   EXPECT_TRUE(has(Inherited::Kind::append, "/ds/web/out"));
   EXPECT_TRUE(has(Inherited::Kind::tap, "", 4000));
+  EXPECT_TRUE(has(Inherited::Kind::stream, "", 9003));
+  EXPECT_TRUE(has(Inherited::Kind::tpm, ""));
+  EXPECT_TRUE(has(Inherited::Kind::read_write, "/ds/web/boot.flp"));
+  EXPECT_TRUE(has(Inherited::Kind::append, "/ds/web/printed"));
+  EXPECT_TRUE(has(Inherited::Kind::read_write, "/dev/parport0"));
+  EXPECT_TRUE(has(Inherited::Kind::read_write, "/dev/bus/usb/001/004"));
+  EXPECT_TRUE(std::ranges::any_of(line.inherited, [](const Inherited& file) {
+    return file.kind == Inherited::Kind::tcp_listener && file.address.port == 2001;
+  }));
 }
 
 TEST(CommandLine, GivesScsiControllersTheirRomWhereTheMachineBootsByEfi) {
@@ -247,7 +279,8 @@ TEST(CommandLine, GivesEveryDeviceAnAddressOfItsOwn) {
     if (const json::value* address = device.if_contains("addr"))
       addresses.insert(std::string(address->as_string()));
   EXPECT_EQ(addresses,
-            (std::multiset<std::string>{"0x2", "0x3", "0x4", "0x7", "0x8", "0xc", "0x15"}));
+            (std::multiset<std::string>{"0x2", "0x3", "0x4", "0x7", "0x8", "0xc", "0x15", "0x1a.0",
+                                        "0x1a.1", "0x1a.2", "0x1a.7", "0x1b", "0x1c", "0x1d"}));
 }
 
 TEST(CommandLine, KeepsAddressesWhenOtherDevicesGo) {
@@ -284,6 +317,29 @@ TEST(CommandLine, FollowsTheAccelerator) {
   EXPECT_THAT(
       joined(build_command_line(full_spec(), platform, "/run", false)),
       HasSubstr("-accel\ntcg,thread=multi,tb-size=64\n-cpu\nmax,la57=off,vmx=off,svm=off\n"));
+}
+
+TEST(CommandLine, CallsTheFarEndOfASerialLine) {
+  MachineSpec spec = full_spec();
+  spec.serial_ports[2].network = {.host = "spc.lab", .port = 23, .server = false, .telnet = true};
+  EXPECT_THAT(joined(build_command_line(spec, platform, "/run", false)),
+              HasSubstr("socket,id=serial-9002-line,host=spc.lab,port=23,reconnect=1,telnet=on\n"));
+}
+
+TEST(CommandLine, KnowsTheHostsDrivesFromImages) {
+  MachineSpec spec = full_spec();
+  spec.cdroms[0].path = "/dev/sr0";
+  spec.floppies[0].path = "/dev/fd0";
+  const std::string all = joined(build_command_line(spec, platform, "/run", false));
+  EXPECT_THAT(all, HasSubstr(R"({"driver":"host_cdrom","node-name":"file-16000-0")"));
+  EXPECT_THAT(all, HasSubstr(R"({"driver":"host_device","node-name":"file-8000-0")"));
+}
+
+TEST(CommandLine, HandsTheHostsUsbDevicesOver) {
+  const DevicesById devices = devices_of(build_command_line(full_spec(), platform, "/run", false));
+  EXPECT_EQ(devices.at("usb-device-7100").at("hostdevice"), "/dev/fdset/7100");
+  EXPECT_EQ(devices.at("usb-device-7100").at("bus"), "usb-14000.0");
+  EXPECT_EQ(devices.at("usb-7000-companion-2").at("masterbus"), "usb-7000.0");
 }
 
 TEST(Devices, NameDisksForTheWholeWorld) {

@@ -147,6 +147,11 @@ TEST(SoapWrite, LeavesOutFieldsNewerThanTheClient) {
 }
 
 TEST(SoapWrite, ShowsAnOldClientTheNearestBaseItKnows) {
+  vim::VirtualDeviceOption option;
+  option.type = "VirtualNVMEController";
+  EXPECT_NE(returnval(any(option), *parse_version("6.0")).find("<type>VirtualController</type>"),
+            std::string::npos);
+  EXPECT_NE(returnval(any(option)).find("<type>VirtualNVMEController</type>"), std::string::npos);
   vim::VirtualNVMEController controller;  // since 6.5, a VirtualController
   controller.key = 31000;
   controller.busNumber = 0;

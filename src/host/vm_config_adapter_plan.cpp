@@ -1,4 +1,4 @@
-// Network adapters, serial ports and the devices every VM has.
+// Network adapters and the devices every VM has.
 #include "base/error.h"
 #include "host/hardware_version.h"
 #include "host/vm_config_device_plan.h"
@@ -161,115 +161,6 @@ bool DevicePlanner::remove_adapter(const DeviceChange& change) {
   return true;
 }
 
-// --- Serial ports ------------------------------------------------------------------------------
-
-void DevicePlanner::set_serial_backing(const DeviceChange& change, vmx::SerialPort& port) const {
-  const auto& backing = change.device().backing;
-  if (!backing)
-    throw change.invalid<vim::InvalidDeviceBacking>("device.backing", "the port has no backing");
-  const std::string_view type = backing->type_info().name;
-  if (type == "VirtualSerialPortFileBackingInfo") {
-    const auto& file = static_cast<const vim::VirtualSerialPortFileBackingInfo&>(*backing);
-    port.backing = vmx::SerialBacking::file;
-    port.target = file_reference(planning_.context, file_of(change, file.fileName));
-  } else if (type == "VirtualSerialPortPipeBackingInfo") {
-    const auto& pipe = static_cast<const vim::VirtualSerialPortPipeBackingInfo&>(*backing);
-    if (pipe.endpoint != "server")
-      throw change.not_supported(
-          fmt::format("a serial port that is the {} of the pipe {}", pipe.endpoint, pipe.pipeName));
-    port.backing = vmx::SerialBacking::pipe;
-    port.target = pipe.pipeName;
-    port.is_server = true;
-    port.no_rx_loss = pipe.noRxLoss.value_or(false);
-  } else {
-    throw change.not_supported(fmt::format("a serial port with a {}", type));
-  }
-}
-
-void DevicePlanner::set_serial_port(const DeviceChange& change, vmx::SerialPort& port) const {
-  const auto& device = change.device_as<vim::VirtualSerialPort>();
-  port.yield_on_poll = device.yieldOnPoll;
-  if (device.connectable) port.start_connected = device.connectable->startConnected;
-}
-
-namespace {
-
-constexpr int kSerialPorts = 4;  // a PC's, and the hypervisor's
-
-const FieldPaths kSerialFields = {"backing.fileName", "backing.datastore",
-                                  "connectable.allowGuestControl"};
-
-}  // namespace
-
-void DevicePlanner::add_serial_port(const DeviceChange& change) {
-  vmx::SerialPort port;
-  while (port.number < kSerialPorts && find_device(config().serial_ports, device_key(port)))
-    ++port.number;
-  if (port.number == kSerialPorts) {
-    vim::TooManyDevices detail;
-    detail.property = "virtualDeviceSpec.device";
-    throw kernel::Fault(std::move(detail),
-                        fmt::format("Device '{}': a virtual machine has at most {} serial ports.",
-                                    change.index, kSerialPorts));
-  }
-  set_serial_backing(change, port);
-  set_serial_port(change, port);
-  require_hot_plug(change, false, "A serial port");
-  config().serial_ports.push_back(port);
-  planning_.plan.added.push_back(device_key(port));
-  planning_.need("VirtualMachine.Config.AddRemoveDevice");
-  note(change, device_key(port), kSerialFields);
-}
-
-void DevicePlanner::edit_serial_port(const DeviceChange& change, vmx::SerialPort& port) {
-  const vmx::SerialPort before = port;
-  if (change.device().backing) set_serial_backing(change, port);
-  set_serial_port(change, port);
-  if (port != before) {
-    planning_.require_powered_off(label(port));
-    planning_.need("VirtualMachine.Config.EditDevice");
-    planning_.plan.edited.push_back(device_key(port));
-  }
-  note(change, device_key(port), kSerialFields);
-}
-
-bool DevicePlanner::remove_serial_port(const DeviceChange& change) {
-  const vmx::SerialPort* found = find_device(config().serial_ports, change.device().key);
-  if (!found || !change.spec->device.as<vim::VirtualSerialPort>()) return false;
-  const vmx::SerialPort port = *found;
-  require_hot_plug(change, false, label(port));
-  std::erase(config().serial_ports, port);
-  planning_.plan.removed.push_back(device_key(port));
-  planning_.need("VirtualMachine.Config.AddRemoveDevice");
-  return true;
-}
-
-// --- What can only go --------------------------------------------------------------------------
-
-bool DevicePlanner::remove_floppy(const DeviceChange& change) {
-  const vmx::Floppy* found = find_device(config().floppies, change.device().key);
-  if (!found || !change.spec->device.as<vim::VirtualFloppy>()) return false;
-  const vmx::Floppy floppy = *found;
-  require_hot_plug(change, false, label(floppy));
-  std::erase(config().floppies, floppy);
-  planning_.plan.removed.push_back(device_key(floppy));
-  planning_.need("VirtualMachine.Config.AddRemoveDevice");
-  return true;
-}
-
-bool DevicePlanner::remove_usb(const DeviceChange& change) {
-  const int key = change.device().key;
-  vmx::UsbControllers& usb = config().usb;
-  const vmx::UsbControllers before = usb;
-  if (key == keys::usb) usb.uhci = usb.ehci = false;
-  if (key == keys::xhci) usb.xhci = false;
-  if (usb == before) return false;
-  require_hot_plug(change, false, "A USB controller");
-  planning_.plan.removed.push_back(key);
-  planning_.need("VirtualMachine.Config.AddRemoveDevice");
-  return true;
-}
-
 // --- What every VM has -------------------------------------------------------------------------
 
 std::optional<int> fixed_device_key(const vim::VirtualDevice& device) {
@@ -292,10 +183,7 @@ std::optional<int> fixed_device_key(const vim::VirtualDevice& device) {
 // Clients name them when they make a VM; others are to refer to them by the caller's keys.
 void DevicePlanner::add_fixed(const DeviceChange& change) {
   const int key = *fixed_device_key(change.device());
-  if (change.spec->device.as<vim::VirtualController>() &&
-      !keys_.emplace(change.device().key, key).second)
-    throw change.invalid("device.key",
-                         fmt::format("two new controllers have the key {}", change.device().key));
+  if (change.spec->device.as<vim::VirtualController>()) rename_controller(change, key);
   edit_fixed(change, key);
 }
 

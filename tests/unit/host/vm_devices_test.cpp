@@ -1,0 +1,357 @@
+// The devices with a file of their own (vm_device_*.cpp): from the API to the .vmx, back to the
+// API, and to the hypervisor.
+#include "base/error.h"
+#include "host/config_target.h"
+#include "host/serial_uri.h"
+#include "vm_config_specs.h"
+
+namespace virga::host {
+namespace {
+
+using hypervisor::LineBackend;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+struct VmDevices : PlanTest {
+  VmDevices() {
+    devices.optical_drives = {"/dev/sr0"};
+    devices.floppy_drives = {"/dev/fd0"};
+    devices.serial_ports = {"/dev/ttyS0"};
+    devices.parallel_ports = {"/dev/parport0"};
+    devices.usb = {{.bus = 1, .address = 4, .ports = {1, 3}, .vendor = 0x781, .product = 0x5567}};
+    around.context.host_devices = [this] { return devices; };
+    around.context.warn = [this](const std::string& message) { warnings.push_back(message); };
+    present.serial_ports.clear();
+  }
+
+  void apply() {
+    present = change_vm(spec).config;
+    spec = {};
+  }
+  hypervisor::MachineSpec machine() { return machine_spec(present, around.context, "m"); }
+
+  hypervisor::HostDevices devices;
+  std::vector<std::string> warnings;
+  Spec spec;
+};
+
+Ptr<vim::VirtualDeviceConnectInfo> at_start(bool connected) {
+  vim::VirtualDeviceConnectInfo info;
+  info.startConnected = connected;
+  return model::share(info);
+}
+
+template <class Backing>
+Ptr<vim::VirtualDeviceBackingInfo> device_named(const std::string& name) {
+  Backing backing;
+  backing.deviceName = name;
+  return model::share(std::move(backing));
+}
+
+template <class Backing>
+Ptr<vim::VirtualDeviceBackingInfo> file_named(const std::string& name) {
+  Backing backing;
+  backing.fileName = name;
+  return model::share(std::move(backing));
+}
+
+// --- Serial ports ------------------------------------------------------------------------------
+
+vim::VirtualSerialPort port_at(const std::string& uri, const std::string& direction) {
+  vim::VirtualSerialPortURIBackingInfo backing;
+  backing.serviceURI = uri;
+  backing.direction = direction;
+  vim::VirtualSerialPort port;
+  port.key = -1;
+  port.yieldOnPoll = true;
+  port.backing = model::share(std::move(backing));
+  port.connectable = at_start(true);
+  return port;
+}
+
+TEST_F(VmDevices, ASerialPortIsOnTheNetwork) {
+  add(spec, port_at("telnet://:2001", "server"));
+  add(spec, port_at("tcp://[2001:db8::7]:4000", "client"));
+  apply();
+  const auto info = this->info();
+  const auto& shown = device_at<vim::VirtualSerialPort>(info, 9000);
+  const auto* backing = shown.backing.as<vim::VirtualSerialPortURIBackingInfo>();
+  ASSERT_NE(backing, nullptr);
+  EXPECT_EQ(backing->serviceURI, "telnet://:2001");
+  EXPECT_EQ(backing->direction, "server");
+  const auto lines = machine().serial_ports;
+  EXPECT_EQ(lines[0].network, (hypervisor::NetworkLine{"", 2001, true, true}));
+  EXPECT_EQ(lines[1].network, (hypervisor::NetworkLine{"2001:db8::7", 4000, false, false}));
+}
+
+TEST_F(VmDevices, AConcentratorAndTlsAreRefusedByName) {
+  auto port = port_at("telnet://:2001", "server");
+  static_cast<vim::VirtualSerialPortURIBackingInfo&>(port.backing.edit()).proxyURI =
+      "telnet://spc:13370";
+  add(spec, port);
+  expect_fault<vim::NotSupported>("telnet://spc:13370", [&] { change_vm(spec); });
+  spec = {};
+  add(spec, port_at("telnets://:2001", "server"));
+  expect_fault<vim::NotSupported>("telnets://:2001", [&] { change_vm(spec); });
+}
+
+struct BadUri {
+  const char* uri;
+  const char* direction;
+  const char* why;
+};
+class SerialUri : public testing::TestWithParam<BadUri> {};
+TEST_P(SerialUri, IsRefusedWithItsReason) {
+  Surroundings around;
+  Spec spec;
+  add(spec, port_at(GetParam().uri, GetParam().direction));
+  const auto fault = expect_fault<vim::InvalidDeviceBacking>(
+      GetParam().why, [&] { plan_change(sample_config(), spec, around.context, false); });
+  EXPECT_THAT(*fault.property, HasSubstr("virtualDeviceSpec.device.backing."));
+}
+INSTANTIATE_TEST_SUITE_P(VmDevices, SerialUri,
+                         testing::Values(BadUri{"2001", "server", "not like telnet"},
+                                         BadUri{"http://:80", "server", "neither tcp nor telnet"},
+                                         BadUri{"tcp://host", "client", "no port"},
+                                         BadUri{"tcp://:0", "server", "within 1 and 65535"},
+                                         BadUri{"tcp://:99999", "server", "within 1 and 65535"},
+                                         BadUri{"tcp://::1:80", "server", "in brackets"},
+                                         BadUri{"tcp://a/b:80", "client", "names no host"},
+                                         BadUri{"tcp://a,b:80", "client", "names no host"},
+                                         BadUri{"tcp://:80", "client", "calls a host"},
+                                         BadUri{"tcp://:80", "sideways", "neither server"}));
+
+TEST_F(VmDevices, ASerialPortIsADeviceOfTheHost) {
+  vim::VirtualSerialPort port;
+  port.backing = device_named<vim::VirtualSerialPortDeviceBackingInfo>("/dev/ttyS0");
+  port.connectable = at_start(true);
+  add(spec, port);
+  port.backing = device_named<vim::VirtualSerialPortDeviceBackingInfo>("/dev/sda");
+  add(spec, port);
+  apply();
+  const auto lines = machine().serial_ports;
+  EXPECT_EQ(lines[0].backend, LineBackend::device);
+  EXPECT_EQ(lines[0].path, "/dev/ttyS0");
+  EXPECT_EQ(lines[1].backend, LineBackend::none);  // what is no serial port is not opened
+  EXPECT_THAT(warnings, ElementsAre(HasSubstr("Serial port 2 is not connected")));
+}
+
+TEST_F(VmDevices, AClientOfAPipeIsConnectedByWhoeverStartsIt) {
+  auto port = console_port();
+  static_cast<vim::VirtualSerialPortPipeBackingInfo&>(port.backing.edit()).endpoint = "client";
+  port.connectable = at_start(true);
+  add(spec, port);
+  apply();
+  EXPECT_FALSE(present.serial_ports[0].is_server);
+  EXPECT_EQ(machine().serial_ports[0].backend, LineBackend::stream);
+}
+
+// --- Parallel ports ----------------------------------------------------------------------------
+
+TEST_F(VmDevices, AParallelPortIsAFileOrADevice) {
+  vim::VirtualParallelPort port;
+  port.connectable = at_start(true);
+  port.backing = file_named<vim::VirtualParallelPortFileBackingInfo>("[ds1] web/printed");
+  add(spec, port);
+  port.backing = device_named<vim::VirtualParallelPortDeviceBackingInfo>("");
+  add(spec, port);
+  apply();
+  EXPECT_EQ(present.parallel_ports[0].target, "printed");
+  EXPECT_EQ(device_at<vim::VirtualParallelPort>(info(), 10001).controllerKey, 400);
+  const auto lines = machine().parallel_ports;
+  EXPECT_EQ(lines[0].path, "/volumes/ds1/web/printed");
+  EXPECT_EQ(lines[1].backend, LineBackend::device);
+  EXPECT_EQ(lines[1].path, "/dev/parport0");
+}
+
+// --- Floppies and CD-ROM drives ----------------------------------------------------------------
+
+vim::VirtualFloppy floppy(const std::string& image) {
+  vim::VirtualFloppy device;
+  device.key = -1;
+  device.backing = file_named<vim::VirtualFloppyImageBackingInfo>(image);
+  device.connectable = at_start(true);
+  return device;
+}
+
+TEST_F(VmDevices, AFloppyChangesWhileTheVmRuns) {
+  add(spec, floppy("[ds1] web/a.flp"));
+  apply();
+  EXPECT_EQ(machine().floppies[0].path, "/volumes/ds1/web/a.flp");
+  edit<vim::VirtualFloppy>(spec, info(true), 8000, [](auto& device) {
+    device.backing = file_named<vim::VirtualFloppyImageBackingInfo>("[ds2] b.flp");
+    device.connectable.edit().connected = true;
+  });
+  const ConfigPlan plan = change_vm(spec, true);
+  EXPECT_THAT(plan.edited, ElementsAre(8000));
+  EXPECT_THAT(plan.privileges, testing::Contains("VirtualMachine.Interact.SetFloppyMedia"));
+  EXPECT_EQ(machine_spec(plan.config, around.context, "m").floppies[0].path, "/volumes/ds2/b.flp");
+}
+
+TEST_F(VmDevices, DrivesOfTheHostAreOnesItHas) {
+  vim::VirtualFloppy drive;
+  drive.backing = device_named<vim::VirtualFloppyDeviceBackingInfo>("/dev/fd0");
+  drive.connectable = at_start(true);
+  add(spec, drive);
+  apply();
+  present.cdroms[0].backing = vmx::CdRomBacking::host_emulated;
+  present.cdroms[0].file = "auto detect";
+  EXPECT_EQ(machine().floppies[0].path, "/dev/fd0");
+  EXPECT_EQ(machine().cdroms[0].path, "/dev/sr0");
+  EXPECT_TRUE(warnings.empty());
+  devices = {};
+  const hypervisor::MachineSpec without = machine();
+  EXPECT_EQ(without.floppies[0].path, std::nullopt);
+  EXPECT_EQ(without.cdroms[0].path, std::nullopt);
+  EXPECT_EQ(warnings.size(), 2u);
+}
+
+TEST_F(VmDevices, NothingIsConnectedAtTheUsersEnd) {
+  vim::VirtualFloppy drive;
+  drive.backing = device_named<vim::VirtualFloppyRemoteDeviceBackingInfo>("");
+  add(spec, drive);
+  apply();
+  edit<vim::VirtualFloppy>(spec, info(true), 8000,
+                           [](auto& device) { device.connectable.edit().connected = true; });
+  expect_fault<vim::NotSupported>("not backed by this host", [&] { change_vm(spec, true); });
+}
+
+// --- USB ---------------------------------------------------------------------------------------
+
+vim::VirtualUSB usb_device(const std::string& pattern) {
+  vim::VirtualUSB device;
+  device.key = -7;
+  device.connected = true;
+  device.backing = device_named<vim::VirtualUSBUSBBackingInfo>(pattern);
+  return device;
+}
+
+TEST_F(VmDevices, UsbDevicesOfTheHostComeAndGo) {
+  vim::VirtualUSBXHCIController xhci;
+  xhci.key = -5;
+  add(spec, xhci);
+  vim::VirtualUSBController usb;
+  usb.key = -6;
+  usb.ehciEnabled = true;
+  add(spec, usb);
+  apply();
+  EXPECT_EQ(present.usb, (vmx::UsbControllers{true, true, true}));
+  add(spec, usb_device("path:1/0/2"));
+  EXPECT_THAT(change_vm(spec, true).added, ElementsAre(7100));
+  apply();
+  EXPECT_EQ(machine().usb_devices[0].path, "/dev/bus/usb/001/004");
+  EXPECT_EQ(machine().usb_devices[0].controller_key, 14000);
+  EXPECT_EQ(device_at<vim::VirtualUSB>(info(), 7100).controllerKey, 14000);
+  remove(spec, info(true), 7100);
+  EXPECT_THAT(change_vm(spec, true).removed, ElementsAre(7100));
+}
+
+TEST_F(VmDevices, AUsbDeviceNeedsAControllerAndToBeThere) {
+  add(spec, usb_device("path:1/0/2"));
+  expect_fault<vim::InvalidController>("no controller", [&] { change_vm(spec); });
+  present.usb.xhci = true;
+  spec = {};
+  add(spec, usb_device("vid:0781 pid:0001"));
+  const auto fault =
+      expect_fault<vim::InvalidDeviceBacking>("vid:0781 pid:0001", [&] { change_vm(spec); });
+  EXPECT_EQ(fault.property, "virtualDeviceSpec.device.backing.deviceName");
+}
+
+TEST_F(VmDevices, InputDevicesAreOnUsbWhereTheSettingsSaySo) {
+  present.usb.uhci = true;
+  vmx::set_extra(present, "mouse.vusb.enable", "TRUE");
+  ASSERT_EQ(machine().usb_devices.size(), 1u);
+  EXPECT_EQ(machine().usb_devices[0].model, hypervisor::UsbDeviceModel::tablet);
+  EXPECT_EQ(machine().usb_controllers[0].model, hypervisor::UsbControllerModel::uhci);
+}
+
+TEST(FindUsb, TakesAllWordsOfAPattern) {
+  const std::vector<hypervisor::HostUsbDevice> devices = {
+      {.bus = 1, .ports = {1}, .vendor = 0x781, .product = 1},
+      {.bus = 1, .ports = {2}, .vendor = 0x781, .product = 0xabcd}};
+  EXPECT_EQ(find_usb(devices, "vid:0781 pid:ABCD autoclean:1")->ports, std::vector{2});
+  EXPECT_EQ(find_usb(devices, "vid:0781")->ports, std::vector{1});
+  EXPECT_FALSE(find_usb(devices, "path:1/0 pid:abcd"));
+  EXPECT_FALSE(find_usb(devices, "autoclean:1"));
+  EXPECT_FALSE(find_usb(devices, ""));
+}
+
+// --- Sound and the watchdog --------------------------------------------------------------------
+
+TEST_F(VmDevices, ASoundCardIsOneOfThree) {
+  add(spec, vim::VirtualEnsoniq1371{});
+  apply();
+  EXPECT_EQ(machine().sound->model, hypervisor::SoundModel::ensoniq1370);
+  EXPECT_EQ(device_at<vim::VirtualEnsoniq1371>(info(), 5000).controllerKey, 100);
+  add(spec, vim::VirtualHdAudioCard{});
+  expect_fault<vim::TooManyDevices>("at most 1 sound card", [&] { change_vm(spec); });
+}
+
+TEST_F(VmDevices, AWatchdogIsStartedByItsGuest) {
+  add(spec, vim::VirtualWDT{});
+  apply();
+  EXPECT_EQ(machine().watchdog, hypervisor::Watchdog{18000});
+  present.watchdogs.clear();
+  vim::VirtualWDT at_boot;
+  at_boot.runOnBoot = true;
+  add(spec, at_boot);
+  expect_fault<vim::NotSupported>("that the firmware starts", [&] { change_vm(spec); });
+}
+
+// --- TPM ---------------------------------------------------------------------------------------
+
+TEST_F(VmDevices, ATpmNeedsEfi) {
+  add(spec, vim::VirtualTPM{});
+  const auto fault =
+      expect_fault<vim::InvalidDeviceSpec>("needs EFI firmware", [&] { change_vm(spec); });
+  EXPECT_EQ(fault.deviceIndex, 0);
+  spec.firmware = "efi";
+  apply();
+  EXPECT_EQ(machine().tpm, (hypervisor::Tpm{11000, "/volumes/ds1/web/web.vtpm"}));
+  spec.firmware = "bios";
+  expect_fault<vim::InvalidArgument>("virtual TPM", [&] { change_vm(spec); });
+}
+
+// --- All ---------------------------------------------------------------------------------------
+
+TEST_F(VmDevices, SurviveTheirVmx) {
+  add(spec, port_at("telnet://:2001", "server"));
+  add(spec, floppy("[ds1] web/a.flp"));
+  add(spec, vim::VirtualHdAudioCard{});
+  add(spec, vim::VirtualWDT{});
+  add(spec, vim::VirtualUSBXHCIController{});
+  vim::VirtualParallelPort port;
+  port.backing = file_named<vim::VirtualParallelPortFileBackingInfo>("[ds2] printed");
+  add(spec, port);
+  apply();
+  add(spec, usb_device("path:1/0/2"));
+  apply();
+  const std::string text = vmx::make_vmx(present).serialise();
+  EXPECT_EQ(vmx::read(vmx::VmxFile::parse(text, "web.vmx")), vmx::read(vmx::make_vmx(present)));
+  const auto again = vmx::read(vmx::VmxFile::parse(text, "web.vmx"));
+  EXPECT_EQ(again.serial_ports, present.serial_ports);
+  EXPECT_EQ(again.parallel_ports, present.parallel_ports);
+  EXPECT_EQ(again.floppies, present.floppies);
+  EXPECT_EQ(again.sound_cards, present.sound_cards);
+  EXPECT_EQ(again.watchdogs, present.watchdogs);
+  EXPECT_EQ(again.usb, present.usb);
+  EXPECT_EQ(again.usb_devices, present.usb_devices);
+  EXPECT_THAT(text, HasSubstr("usb.autoConnect.device0 = \"path:1/0/2\""));
+}
+
+TEST_F(VmDevices, TellWhatOfThemIsConnected) {
+  add(spec, floppy("[ds1] web/a.flp"));
+  present.usb.xhci = true;
+  add(spec, usb_device("path:1/0/2"));
+  apply();
+  hypervisor::MachineSpec running = machine();
+  EXPECT_TRUE(connections(present, running).connected.at(8000));
+  EXPECT_TRUE(connections(present, running).connected.at(7100));
+  running.floppies[0].path.reset();
+  running.usb_devices.clear();
+  EXPECT_FALSE(connections(present, running).connected.at(8000));
+  EXPECT_FALSE(connections(present, running).connected.at(7100));
+}
+
+}  // namespace
+}  // namespace virga::host

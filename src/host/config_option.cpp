@@ -105,7 +105,7 @@ vim::VirtualMachineCapability machine_capability(const HardwareVersion& version)
   capability.settingVideoRamSizeSupported = true;
   capability.nestedHVSupported =
       first_version_with(features::nested_virtualization) <= version.number;
-  capability.secureBootSupported = false;
+  capability.secureBootSupported = first_version_with(features::secure_boot) <= version.number;
   capability.snapshotOperationsSupported = true;
   capability.multipleSnapshotsSupported = true;
   capability.snapshotConfigSupported = true;

@@ -159,7 +159,8 @@ Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::Machin
   hypervisor::StartOptions options;
   if (spec.firmware == hypervisor::Firmware::efi) {
     const std::string nvram = spec.nvram_path;
-    const auto create_nvram = [nvram] { hypervisor::create_efi_variables(nvram); };
+    const bool secure = spec.secure_boot;
+    const auto create_nvram = [nvram, secure] { hypervisor::create_efi_variables(nvram, secure); };
     co_await offload(host().kernel.workers, create_nvram);
   }
   for (hypervisor::Nic& nic : spec.nics) {

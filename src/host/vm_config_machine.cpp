@@ -49,8 +49,8 @@ class SpecBuilder : private MachineBuild {
 
   void set_firmware() {
     if (config.firmware == vmx::Firmware::bios) return;
-    if (config.secure_boot) throw kernel::not_supported("Secure boot of " + spec.name);
     spec.firmware = hypervisor::Firmware::efi;
+    spec.secure_boot = config.secure_boot;
     spec.nvram_path = context.absolute(nvram_file(config, context));
   }
 

@@ -214,6 +214,7 @@ void set_firmware(const Spec& spec, Planning& planning) {
     firmware = vmx::Firmware::efi;
   else
     throw invalid("firmware", fmt::format("'{}' is neither bios nor efi", *spec.firmware));
+  if (firmware == vmx::Firmware::bios) planning.plan.config.secure_boot = false;
   if (firmware == vmx::Firmware::bios && !planning.plan.config.tpms.empty())
     throw invalid("firmware", "the virtual TPM needs EFI firmware");
   if (firmware == vmx::Firmware::efi) require_feature(planning, "firmware", features::efi);
@@ -283,6 +284,15 @@ void set_boot_options(const Spec& spec, Planning& planning) {
   if (wanted.bootRetryEnabled) boot.retry = *wanted.bootRetryEnabled;
   if (wanted.bootRetryDelay)
     boot.retry_delay_ms = milliseconds(*wanted.bootRetryDelay, "bootOptions.bootRetryDelay");
+  if (wanted.efiSecureBootEnabled && *wanted.efiSecureBootEnabled != config.secure_boot) {
+    planning.require_powered_off("Secure Boot");
+    if (*wanted.efiSecureBootEnabled) {
+      require_feature(planning, "bootOptions.efiSecureBootEnabled", features::secure_boot);
+      if (config.firmware != vmx::Firmware::efi)
+        throw invalid("bootOptions.efiSecureBootEnabled", "Secure Boot needs EFI firmware");
+    }
+    config.secure_boot = *wanted.efiSecureBootEnabled;
+  }
   if (wanted.bootOrder.empty()) return;
   BootOrder order(config);
   for (const auto& device : wanted.bootOrder) order.add(*device);

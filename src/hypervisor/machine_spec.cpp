@@ -190,6 +190,7 @@ void visit_fields(Visitor& visit, T& it) {
   visit("nestedVirtualization", it.nested_virtualization);
   visit("firmware", it.firmware);
   visit("nvramPath", it.nvram_path);
+  visit("secureBoot", it.secure_boot);
   visit("videoMemoryKiB", it.video_memory_kib);
   visit("controllers", it.controllers);
   visit("disks", it.disks);
@@ -323,6 +324,8 @@ void validate_identity(const MachineSpec& spec) {
           spec.cores_per_socket);
   require(spec.firmware == Firmware::bios || !spec.nvram_path.empty(), spec.id,
           "{} boots by EFI and has no variable store", spec.name);
+  require(spec.firmware == Firmware::efi || !spec.secure_boot, spec.id,
+          "{} boots by BIOS, which knows no Secure Boot", spec.name);
 }
 
 const char* family(ControllerModel model) {

@@ -174,7 +174,8 @@ struct MachineSpec {
   bool nested_virtualization = false;
 
   Firmware firmware = Firmware::bios;
-  std::string nvram_path;  // EFI only: the variable store, see create_efi_variables()
+  std::string nvram_path;    // EFI only: the variable store, see create_efi_variables()
+  bool secure_boot = false;  // EFI only: what boots must be signed
   std::uint64_t video_memory_kib = 16384;
 
   std::vector<Controller> controllers;

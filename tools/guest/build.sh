@@ -2,6 +2,7 @@
 # tools/guest/build.sh OUT_DIR: a tiny real Linux made of Debian's packages. Makes in OUT_DIR
 #   guest.img         a disk that boots by BIOS and by EFI; host name virga-guest
 #   welcome.img       the same with the host name welcome
+#   secure.img        a disk that boots by EFI with Secure Boot; host name secure
 #   guest.iso         a CD-ROM that boots by BIOS, labelled VIRGA
 #   vmlinuz, initrd   what they boot by EFI; by BIOS they boot
 #   vmlinuz-bios      the same kernel, packed to start fast: kernel/repack.py
@@ -22,15 +23,18 @@ fetch_packages() {
   local kernel
   apt-cache show linux-image-amd64 >/dev/null 2>&1 || apt-get -q update
   kernel=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: //p')
-  say "fetching $kernel and qemu-guest-agent"
+  say "fetching $kernel, qemu-guest-agent and signed boot loaders"
   mkdir -p "$packages"
   # They are only unpacked: installing them would change this machine's boot and services.
-  (cd "$packages" && apt-get -q -o APT::Sandbox::User=root download "$kernel" qemu-guest-agent)
+  (cd "$packages" && apt-get -q -o APT::Sandbox::User=root download "$kernel" qemu-guest-agent \
+    shim-signed grub-efi-amd64-signed)
 }
 
 unpack_packages() {
   dpkg-deb --fsys-tarfile "$packages"/linux-image-*.deb | tar -C "$work" -x ./boot ./lib/modules
   dpkg-deb --fsys-tarfile "$packages"/qemu-guest-agent_*.deb | tar -C "$work" -x ./usr/sbin/qemu-ga
+  dpkg-deb --fsys-tarfile "$packages"/shim-signed_*.deb | tar -C "$work" -x ./usr/lib/shim
+  dpkg-deb --fsys-tarfile "$packages"/grub-efi-amd64-signed_*.deb | tar -C "$work" -x ./usr/lib/grub
 }
 
 # The modules that the list names with what they depend on, under the same paths.
@@ -85,21 +89,39 @@ LABEL virga
 END
 }
 
-make_disk() {
-  local disk=$1 host_name=$2 partition
-  partition=$disk@@$((partition_start * 512))
-  rm -f "$disk"
-  truncate -s $(((partition_start + partition_sectors) * 512)) "$disk"
-  echo "start=$partition_start, size=$partition_sectors, type=c, bootable" | sfdisk -q "$disk"
-  dd if=/usr/lib/syslinux/mbr/mbr.bin of="$disk" bs=440 count=1 conv=notrunc status=none
+# make_partition DISK: a disk with one empty partition, $partition to mtools.
+make_partition() {
+  partition=$1@@$((partition_start * 512))
+  rm -f "$1"
+  truncate -s $(((partition_start + partition_sectors) * 512)) "$1"
+  echo "start=$partition_start, size=$partition_sectors, type=c, bootable" | sfdisk -q "$1"
   mformat -i "$partition" -T $partition_sectors -h 64 -s 32 -H $partition_start -v VIRGA ::
   mmd -i "$partition" ::/EFI ::/EFI/BOOT
+}
+
+make_disk() {
+  local disk=$1 host_name=$2 partition
+  make_partition "$disk"
+  dd if=/usr/lib/syslinux/mbr/mbr.bin of="$disk" bs=440 count=1 conv=notrunc status=none
   mcopy -i "$partition" "$out/vmlinuz" "$out/vmlinuz-bios" "$out/initrd" ::/
   boot_menu vmlinuz-bios "$host_name" | mcopy -i "$partition" - ::/syslinux.cfg
   boot_menu vmlinuz "$host_name" | mcopy -i "$partition" - ::/EFI/BOOT/syslinux.cfg
   mcopy -i "$partition" /usr/lib/SYSLINUX.EFI/efi64/syslinux.efi ::/EFI/BOOT/BOOTX64.EFI
   mcopy -i "$partition" /usr/lib/syslinux/modules/efi64/ldlinux.e64 ::/EFI/BOOT/
   syslinux --install --offset $((partition_start * 512)) "$disk"
+}
+
+# Microsoft's key signs shim, Debian's in it GRUB and the kernel.
+make_secure_disk() {
+  local disk=$1 partition
+  make_partition "$disk"
+  mmd -i "$partition" ::/EFI/debian
+  mcopy -i "$partition" "$out/vmlinuz" "$out/initrd" ::/
+  mcopy -i "$partition" "$work/usr/lib/shim/shimx64.efi.signed" ::/EFI/BOOT/BOOTX64.EFI
+  mcopy -i "$partition" "$work/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed" \
+    ::/EFI/BOOT/grubx64.efi
+  printf '%s\n' "linux /vmlinuz $kernel_arguments hostname=secure" "initrd /initrd" boot |
+    mcopy -i "$partition" - ::/EFI/debian/grub.cfg
 }
 
 make_cdrom() {
@@ -122,7 +144,8 @@ mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
-ls "$packages"/linux-image-*.deb "$packages"/qemu-guest-agent_*.deb >/dev/null 2>&1 || fetch_packages
+ls "$packages"/{linux-image-,qemu-guest-agent_,shim-signed_,grub-efi-amd64-signed_}*.deb \
+  >/dev/null 2>&1 || fetch_packages
 say "unpacking"
 unpack_packages
 cp "$work"/boot/vmlinuz-* "$out/vmlinuz"
@@ -134,6 +157,7 @@ make_initrd
 say "making the disks and the CD-ROM"
 make_disk "$out/guest.img" virga-guest
 make_disk "$out/welcome.img" welcome
+make_secure_disk "$out/secure.img"
 make_cdrom
 echo "$inputs" >"$out/inputs"
 say "ready in $out: $(du -h --apparent-size "$out"/*.img "$out/guest.iso" |

@@ -81,6 +81,11 @@ class Builder {
   void add_platform() {
     std::string machine = platform_.machine_type + ",memory-backend=memory,dump-guest-core=off";
     if (spec_.firmware == Firmware::efi) machine += ",pflash0=efi-code,pflash1=efi-variables";
+    // Only the firmware, in system management mode, may write the variables.
+    if (spec_.secure_boot) {
+      machine += ",smm=on";
+      add("-global", "driver=cfi.pflash01,property=secure,value=on");
+    }
     add("-machine", machine);
     add("-accel", platform_.kvm
                       ? "kvm"
@@ -97,8 +102,11 @@ class Builder {
     add_identity();
     add("-rtc", "base=utc");
     // A guest asleep in S3 or S4 would look dead to everybody outside.
-    add("-global", "PIIX4_PM.disable_s3=1", "-global", "PIIX4_PM.disable_s4=1");
+    for (const char* board : {"PIIX4_PM", "ICH9-LPC"})
+      for (const char* state : {"disable_s3=1", "disable_s4=1"})
+        add("-global", fmt::format("{}.{}", board, state));
     add("-vnc", spec_.sound ? "none,audiodev=audio" : "none");
+    if (const auto bridge = pci_bus_device(spec_)) add_device(*bridge);
     add_device({{"driver", "VGA"},
                 {"id", "video"},
                 {"bus", "pci.0"},
@@ -167,6 +175,8 @@ class Builder {
       }
       add_device(cdrom_device(spec_, cdrom));
     }
+    if (spec_.secure_boot && !spec_.floppies.empty())
+      add_device({{"driver", "isa-fdc"}, {"id", "floppy-controller"}});
     for (const Floppy& floppy : spec_.floppies) {
       if (floppy.path) {
         hand_over(floppy.key, Inherited::Kind::read_write, *floppy.path);

@@ -14,7 +14,7 @@ struct Platform {
   std::string machine_type;  // versioned, so that a saved state outlives an upgrade of QEMU
   bool kvm = false;
   int tcg_cache_mib = 64;
-  std::string efi_code;
+  std::string efi_code;     // that with Secure Boot where the machine has it
   std::string option_roms;  // the folder of option_rom()'s files
 };
 

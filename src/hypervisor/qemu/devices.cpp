@@ -66,11 +66,15 @@ int first_slot(ControllerModel model) {
                                           : first_scsi_slot;
 }
 
-void attach(json::object& device, const Controller& controller, int unit) {
+void attach(json::object& device, const MachineSpec& spec, const Controller& controller, int unit) {
   switch (controller.model) {
     case ControllerModel::ide:
-      device["bus"] = fmt::format("ide.{}", controller.bus);
-      device["unit"] = unit;
+      if (spec.secure_boot) {
+        device["bus"] = fmt::format("ide.{}", 2 * controller.bus + unit);
+      } else {
+        device["bus"] = fmt::format("ide.{}", controller.bus);
+        device["unit"] = unit;
+      }
       break;
     case ControllerModel::ahci:
       device["bus"] = fmt::format("{}.{}", device_id(controller), unit);
@@ -140,6 +144,12 @@ std::uint64_t world_wide_name(const MachineSpec& spec, const Disk& disk) {
   return naa5_vmware | (hash >> 28);
 }
 
+std::optional<json::object> pci_bus_device(const MachineSpec& spec) {
+  if (!spec.secure_boot) return std::nullopt;
+  return json::object{
+      {"driver", "pcie-pci-bridge"}, {"id", "pci.0"}, {"bus", "pcie.0"}, {"addr", "0x1e"}};
+}
+
 std::optional<json::object> controller_device(const Controller& controller) {
   if (controller.model == ControllerModel::ide) return std::nullopt;
   json::object device = {{"driver", driver(controller.model)},
@@ -185,7 +195,7 @@ json::object disk_device(const MachineSpec& spec, const Disk& disk) {
   const Controller& controller = find_controller(spec, disk.controller_key);
   json::object device = {{"id", device_id(disk)},
                          {"drive", format_node(disk.key, static_cast<int>(disk.chain.size()) - 1)}};
-  attach(device, controller, disk.unit);
+  attach(device, spec, controller, disk.unit);
   if (disk.shared) device["share-rw"] = true;
   if (controller.model == ControllerModel::nvme)
     describe_namespace(device, spec, disk);
@@ -200,7 +210,7 @@ json::object cdrom_device(const MachineSpec& spec, const Cdrom& cdrom) {
   json::object device = {{"driver", is_scsi(controller.model) ? "scsi-cd" : "ide-cd"},
                          {"id", device_id(cdrom)}};
   if (cdrom.path) device["drive"] = format_node(cdrom.key, 0);
-  attach(device, controller, cdrom.unit);
+  attach(device, spec, controller, cdrom.unit);
   set_boot_index(device, spec, device_id(cdrom));
   return device;
 }

@@ -20,6 +20,9 @@
 
 namespace virga::hypervisor {
 
+// Secure Boot takes the board q35, whose devices are to be where they are on pc, with hot plug too:
+// on a bridge that is called like pc's bus. Its own SATA stands in for IDE. Empty on pc.
+std::optional<json::object> pci_bus_device(const MachineSpec& spec);
 // Empty where the machine has it built in (IDE).
 std::optional<json::object> controller_device(const Controller& controller);
 // The ROM without which EFI finds no disk on such a controller, by file name; empty where it does.

@@ -23,6 +23,7 @@ namespace {
 // Pinned: a state saved today must be restorable after an upgrade of QEMU, and the devices VMware
 // guests expect all live on this board.
 constexpr const char* current_machine_type = "pc-i440fx-7.2";
+constexpr const char* secure_machine_type = "pc-q35-7.2";  // has system management RAM
 
 // ---- Starting: the part that blocks
 
@@ -293,19 +294,21 @@ Async<std::shared_ptr<Machine>> QemuHypervisor::start(MachineSpec spec, StartOpt
 Async<std::shared_ptr<Machine>> QemuHypervisor::start_reserved(MachineSpec spec,
                                                                StartOptions options) {
   co_await probe();
-  Preparation preparation{.options = context_->options,
-                          .spec = spec,
-                          .taps = std::move(options.taps),
-                          .streams = std::move(options.streams),
-                          .held = std::move(options.held),
-                          .directory = directory_of(spec.id),
-                          .platform = {.program = context_->options.program,
-                                       .machine_type = current_machine_type,
-                                       .kvm = accelerator_->kvm,
-                                       .tcg_cache_mib = context_->options.tcg_cache_mib,
-                                       .efi_code = context_->options.efi_code,
-                                       .option_roms = context_->options.option_roms},
-                          .restoring = options.restore_from.has_value()};
+  Preparation preparation{
+      .options = context_->options,
+      .spec = spec,
+      .taps = std::move(options.taps),
+      .streams = std::move(options.streams),
+      .held = std::move(options.held),
+      .directory = directory_of(spec.id),
+      .platform = {.program = context_->options.program,
+                   .machine_type = spec.secure_boot ? secure_machine_type : current_machine_type,
+                   .kvm = accelerator_->kvm,
+                   .tcg_cache_mib = context_->options.tcg_cache_mib,
+                   .efi_code = spec.secure_boot ? context_->options.secure_efi_code
+                                                : context_->options.efi_code,
+                   .option_roms = context_->options.option_roms},
+      .restoring = options.restore_from.has_value()};
   std::shared_ptr<Fd> state;
   if (options.restore_from) {
     const auto open_file = [path = *options.restore_from] { return open_state(path); };
@@ -418,9 +421,33 @@ std::unique_ptr<Hypervisor> make_qemu_hypervisor(asio::any_io_executor executor,
   return std::make_unique<QemuHypervisor>(std::move(executor), std::move(options));
 }
 
-void create_efi_variables(const std::string& path, const std::string& template_path) {
-  if (fs::exists(path)) return;
-  write_file_atomically(path, read_file(template_path), 0600);
+namespace {
+
+// Of UEFI's own variables (UEFI Specification, "Globally Defined Variables").
+constexpr std::string_view global_variable(
+    "\x61\xdf\xe4\x8b\xca\x93\xd2\x11\xaa\x0d\x00\xe0\x98\x03"
+    "\x2b\x8c",
+    16);
+constexpr std::string_view platform_key_name("P\0K\0\0\0", 6);
+
+}  // namespace
+
+// A variable of EDK II's store is a header, the last of whose fields is the vendor, then the name.
+bool has_platform_key(const std::string& variables) {
+  constexpr std::size_t state_before_vendor = 42;
+  constexpr char added = 0x3f;  // and neither being changed nor deleted
+  const std::string key = std::string(global_variable) + std::string(platform_key_name);
+  for (auto at = variables.find(key); at != std::string::npos; at = variables.find(key, at + 1))
+    if (at >= state_before_vendor && variables[at - state_before_vendor] == added) return true;
+  return false;
+}
+
+void create_efi_variables(const std::string& path, bool secure_boot) {
+  const bool exists = fs::exists(path);
+  if (exists && !(secure_boot && !has_platform_key(read_file(path)))) return;
+  const std::string variables = read_file(secure_boot ? "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
+                                                      : "/usr/share/OVMF/OVMF_VARS_4M.fd");
+  write_file_atomically(path, variables, 0600);
 }
 
 }  // namespace virga::hypervisor

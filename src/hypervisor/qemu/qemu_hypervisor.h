@@ -22,6 +22,7 @@ struct QemuOptions {
   std::string program = "qemu-system-x86_64";
   std::string user = "virga-guest";  // must exist; empty: do not change user (not as root)
   std::string efi_code = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+  std::string secure_efi_code = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
   std::string option_roms;  // what tools/firmware/build.sh made: EFI guests with SCSI need them
   bool allow_kvm = true;    // false: TCG without asking
   int tcg_cache_mib = 64;   // translated code per guest
@@ -33,8 +34,11 @@ struct QemuOptions {
 std::unique_ptr<Hypervisor> make_qemu_hypervisor(asio::any_io_executor executor,
                                                  QemuOptions options);
 
-// Makes the EFI variable store of a machine from OVMF's template, unless it exists.
-void create_efi_variables(const std::string& path,
-                          const std::string& template_path = "/usr/share/OVMF/OVMF_VARS_4M.fd");
+// Makes the EFI variable store of a machine from OVMF's template, unless it exists. With
+// `secure_boot` it has Microsoft's keys; a store without any keys is replaced by such a one.
+void create_efi_variables(const std::string& path, bool secure_boot = false);
+
+// Whether the EFI variables have a platform key, without which Secure Boot checks nothing.
+bool has_platform_key(const std::string& variables);
 
 }  // namespace virga::hypervisor

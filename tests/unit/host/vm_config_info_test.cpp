@@ -322,13 +322,7 @@ INSTANTIATE_TEST_SUITE_P(
                  "Serial port 1 on telnet://spc:13370"},
         Unserved{"watchdog_at_boot",
                  [](auto& config, auto&) { config.watchdogs = {{.run_on_boot = true}}; },
-                 "A watchdog timer that the firmware starts"},
-        Unserved{"secure_boot",
-                 [](auto& config, auto&) {
-                   config.firmware = vmx::Firmware::efi;
-                   config.secure_boot = true;
-                 },
-                 "Secure boot of web"}),
+                 "A watchdog timer that the firmware starts"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST_F(VmConfig, AMissingDiskIsNamed) {

@@ -514,8 +514,6 @@ INSTANTIATE_TEST_SUITE_P(
         Unserved{"tools",
                  [](Spec& s) { s.tools.edit().toolsUpgradePolicy = "upgradeAtPowerCycle"; },
                  "config.tools.toolsUpgradePolicy"},
-        Unserved{"secure_boot", [](Spec& s) { s.bootOptions.edit().efiSecureBootEnabled = true; },
-                 "config.bootOptions.efiSecureBootEnabled"},
         Unserved{"setup", [](Spec& s) { s.bootOptions.edit().enterBIOSSetup = true; },
                  "config.bootOptions.enterBIOSSetup"},
         Unserved{"standby", [](Spec& s) { s.powerOpInfo.edit().standbyAction = "powerOnSuspend"; },

@@ -312,6 +312,21 @@ TEST_F(VmDevices, ATpmNeedsEfi) {
   expect_fault<vim::InvalidArgument>("virtual TPM", [&] { change_vm(spec); });
 }
 
+TEST_F(VmDevices, SecureBootNeedsEfiAndItsHardware) {
+  spec.bootOptions.edit().efiSecureBootEnabled = true;
+  expect_fault<vim::InvalidArgument>("needs EFI firmware", [&] { change_vm(spec); });
+  spec.firmware = "efi";
+  apply();
+  EXPECT_TRUE(machine().secure_boot);
+  EXPECT_TRUE(*info().bootOptions->efiSecureBootEnabled);
+  spec.bootOptions.edit().efiSecureBootEnabled = false;
+  expect_fault<vim::InvalidPowerState>("Secure Boot", [&] { change_vm(spec, true); });
+  present.secure_boot = false;
+  present.hardware_version = 11;
+  spec.bootOptions.edit().efiSecureBootEnabled = true;
+  expect_fault<vim::InvalidArgument>("vmx-13", [&] { change_vm(spec); });
+}
+
 // --- All ---------------------------------------------------------------------------------------
 
 TEST_F(VmDevices, SurviveTheirVmx) {

@@ -587,6 +587,21 @@ TEST_F(QemuEfi, StartsWithTheRomOfItsController) {
   lab.run(machine->power_off());
 }
 
+TEST_F(QemuEfi, StartsAndGoesOnWithSecureBoot) {
+  EXPECT_FALSE(has_platform_key(read_file(spec.nvram_path)));
+  create_efi_variables(spec.nvram_path, true);
+  EXPECT_TRUE(has_platform_key(read_file(spec.nvram_path)));
+  spec.secure_boot = true;
+  spec.floppies = {{.key = 8000, .unit = 0}};
+  spec.controllers.push_back({.key = 201, .model = ControllerModel::ide, .bus = 1});
+  spec.cdroms.push_back({.key = 3100, .controller_key = 201, .unit = 1});
+  auto machine = start(spec);
+  lab.run(machine->save(lab.path("guest.vmss"), {}));
+  machine = start(spec, {.restore_from = lab.path("guest.vmss")});
+  EXPECT_EQ(machine->state(), MachineState::running);
+  lab.run(machine->power_off());
+}
+
 TEST_F(QemuEfi, DoesNotStartWithoutTheRomAndNamesIt) {
   fs::remove(rom);
   const Error error = failure_of([&] { start(spec); });

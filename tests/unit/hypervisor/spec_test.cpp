@@ -319,6 +319,20 @@ TEST(CommandLine, FollowsTheAccelerator) {
       HasSubstr("-accel\ntcg,thread=multi,tb-size=64\n-cpu\nmax,la57=off,vmx=off,svm=off\n"));
 }
 
+TEST(CommandLine, PutsAMachineWithSecureBootOnQ35) {
+  MachineSpec spec = full_spec();
+  spec.secure_boot = true;
+  const CommandLine line = build_command_line(spec, platform, "/run", false);
+  EXPECT_THAT(joined(line), HasSubstr(",smm=on\n"));
+  EXPECT_THAT(joined(line), HasSubstr("driver=cfi.pflash01,property=secure,value=on\n"));
+  const DevicesById devices = devices_of(line);
+  EXPECT_EQ(devices.at("pci.0").at("driver"), "pcie-pci-bridge");
+  EXPECT_EQ(devices.at("scsi-1003").at("addr"), "0x7");  // as on pc
+  EXPECT_EQ(devices.at("cdrom-3002").at("bus"), "ide.3");
+  EXPECT_FALSE(devices.at("cdrom-3002").contains("unit"));
+  EXPECT_TRUE(devices.contains("floppy-controller"));
+}
+
 TEST(CommandLine, CallsTheFarEndOfASerialLine) {
   MachineSpec spec = full_spec();
   spec.serial_ports[2].network = {.host = "spc.lab", .port = 23, .server = false, .telnet = true};

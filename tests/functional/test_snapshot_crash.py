@@ -6,7 +6,8 @@ import pathlib
 import pytest
 from pyVmomi import vim
 
-from harness import images
+from conftest import boot
+from harness import images, qemu
 from harness.crash import crash_everywhere
 from harness.machines import controller, disk
 from harness.snapshots import (Writer, backing, chain, expected, files, find_data_disk, nodes,
@@ -14,7 +15,7 @@ from harness.snapshots import (Writer, backing, chain, expected, files, find_dat
 
 BLOCK = 65536
 # The operations take some hundred steps; every single one of those without a guest was tried once.
-STRIDE, STRIDE_OF_GUESTS = 11, 23
+STRIDE, STRIDE_OF_GUESTS, STRIDE_OF_BOOTS = 11, 23, 97
 
 
 def settle(client, vm):
@@ -115,22 +116,24 @@ def test_a_vm_that_is_off(client, host, make_vm):
     client.logout()
 
 
+def live(client):
+    """Everything that can happen to the snapshots of a guest that runs, once."""
+    vm = client.vm("cut")
+    take(client, vm, "one")
+    take(client, vm, "two")
+    client.wait(nodes(vm)["one"].snapshot.RemoveSnapshot_Task(False, None))    # in the middle
+    client.wait(nodes(vm)["two"].snapshot.RemoveSnapshot_Task(False, False))
+    client.wait(vm.ConsolidateVMDisks_Task())    # into what the guest writes
+    take(client, vm, "three")
+    take(client, vm, "four")
+    client.wait(vm.RemoveAllSnapshots_Task(None))
+
+
 def test_a_guest_that_writes_on(client, host, make_vm, boot_guest):
     vm = make_vm("cut", nics=[], extra=[disk(1000, 1, client.path(""), mib=16)])
     guest = find_data_disk(boot_guest(vm))
     boot_id = guest.console.output("cat /proc/sys/kernel/random/boot_id")
     writer = Writer(guest.console)
-
-    def live(client):
-        vm = client.vm("cut")
-        take(client, vm, "one")
-        take(client, vm, "two")
-        client.wait(nodes(vm)["one"].snapshot.RemoveSnapshot_Task(False, None))    # in the middle
-        client.wait(nodes(vm)["two"].snapshot.RemoveSnapshot_Task(False, False))
-        client.wait(vm.ConsolidateVMDisks_Task())    # into what the guest writes
-        take(client, vm, "three")
-        take(client, vm, "four")
-        client.wait(vm.RemoveAllSnapshots_Task(None))
 
     for client in crash_everywhere(host, live, stride=STRIDE_OF_GUESTS):
         vm = client.vm("cut")
@@ -155,6 +158,32 @@ def test_a_guest_that_writes_on(client, host, make_vm, boot_guest):
     client.wait(vm.PowerOffVM_Task())
     assert numbers_on(client, vm) == expected(count)
     client.logout()
+
+
+def test_a_guest_that_dies_with_the_daemon(client, host, make_vm):
+    vm = make_vm("cut", nics=[], extra=[disk(1000, 1, client.path(""), mib=16)])
+    uuid = vm.config.uuid
+    writer, found = None, []
+
+    def kill_the_guest():
+        for process in qemu.running():
+            if any(uuid in word for word in qemu.command_line(process.pid)):
+                process.kill()
+
+    for client in crash_everywhere(host, live, stride=STRIDE_OF_BOOTS, then=kill_the_guest):
+        vm = client.vm("cut")
+        if writer:
+            if vm.runtime.powerState == "poweredOn":    # nothing was killed any more
+                client.wait(vm.PowerOffVM_Task())
+            found = numbers_on(client, vm)
+            assert found == expected(max(found) + 1)
+            assert max(found) >= writer.told()
+            writer.console.close()
+        assert vm.runtime.powerState == "poweredOff"
+        settle(client, vm)
+        assert numbers_on(client, vm) == found
+        writer = Writer(find_data_disk(boot(client, vm)).console, max(found, default=-1) + 1)
+    writer.console.close()
 
 
 def test_a_memory_that_is_kept_and_a_guest_at_rest(client, host, make_vm, boot_guest):

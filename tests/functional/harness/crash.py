@@ -20,15 +20,17 @@ def ended_by_a_kill(host, operation, client):
         return True
 
 
-def crash_everywhere(host, operation, stride=1):
+def crash_everywhere(host, operation, stride=1, then=lambda: None):
     """Does the operation again and again, killing the host before its 1st step, its 2nd, and so on
     until it survives: a step is whatever outlives the process, such as a rename or a message.
 
     Yields a client of the host, started again, before each time: make ready for the operation, and
     check how the time before ended. A `stride` leaves out steps: of operations of several hundred.
+    `then` happens between a kill and the next start.
     """
     for step in itertools.count(1, stride):
         host.kill()
+        then()
         host.start(crash_step=step)
         client = Client(host)
         yield client

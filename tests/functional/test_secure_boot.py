@@ -30,9 +30,8 @@ def signed_image(client):
 
 
 def secure_machine(make_vm, name, image):
-    return make_vm(name, controller("sata"), disk(machines.SATA_KEY, 0, image), serial_port(),
-                   machines.nic("e1000e", "VM Network"), controller("pvscsi"),
-                   firmware="efi", memory_mib=384)
+    return make_vm(name, controller("pvscsi"), disk(machines.SCSI_KEY, 0, image), serial_port(),
+                   machines.nic("e1000e", "VM Network"), firmware="efi", memory_mib=384)
 
 
 def test_a_signed_guest_starts_and_knows_it(client, make_vm, boot_guest, signed_image):

@@ -42,6 +42,7 @@ VirtualMachine::VirtualMachine(Host& host, MoRef self, datastore::Location confi
       }()),
       config_file_(std::move(config_file)),
       file_(std::move(file)),
+      snapshots_(host, this->self().value),
       memory_(host, this->self().value, config_file_),
       run_ended_(host.kernel.executor) {
   update([&](Properties& p) {
@@ -64,7 +65,7 @@ Async<void> VirtualMachine::load() {
   if (completed.instance_uuid.empty()) completed.instance_uuid = make_uuid();
   adopt_references(completed, context(), {});
   co_await take_over(std::move(completed));
-  co_await load_snapshots();
+  co_await snapshots_.load(config_file_);
   disks_ = co_await query_disks(config_);
   publish_config();
   publish_snapshots();
@@ -166,7 +167,7 @@ Async<VirtualMachine::Disks> VirtualMachine::query_disks(vmx::MachineConfig conf
   const ConfigContext here = context();
   std::vector<std::string> files;
   for (const vmx::Disk& disk : config.disks) files.push_back(disk.file);
-  for (const vmx::Snapshot& snapshot : snapshots_.snapshots)
+  for (const vmx::Snapshot& snapshot : snapshots_.tree().snapshots)
     for (const vmx::SnapshotDisk& disk : snapshot.disks) files.push_back(disk.file);
   std::vector<vmx::DatastorePath> paths;
   for (const std::string& file : files)
@@ -258,7 +259,7 @@ Async<void> VirtualMachine::refresh_storage() {
     p.storage = model::share(std::move(storage.usage));
     p.summary.edit().storage = model::share(std::move(storage.summary));
   });
-  publish_issues(snapshot_issues(properties().name, snapshots_, found, around.now));
+  publish_issues(snapshot_issues(properties().name, snapshots_.tree(), found, around.now));
 }
 
 Async<void> VirtualMachine::save_config(vmx::MachineConfig config) {

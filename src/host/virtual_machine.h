@@ -14,35 +14,15 @@
 #include "host/vm_memory.h"
 #include "host/vm_question.h"
 #include "host/vm_run.h"
+#include "host/vm_snapshots.h"
 #include "host/vm_storage.h"
 #include "kernel/task.h"
 #include "vmx/disk_tree.h"
-#include "vmx/vmsd_file.h"
-#include "vmx/vmsn_file.h"
 #include "vmx/vmx_file.h"
 
 namespace virga::host {
 
 class VirtualMachineSnapshot;
-
-// "web-Snapshot3.vmsn", and the .vmsd, of the VM whose .vmx this is.
-std::string snapshot_file(const datastore::Location& config_file, int uid, const char* extension);
-datastore::Location snapshot_list(const datastore::Location& config_file);
-
-// What a revert comes to once it can no longer be undone.
-struct SnapshotRevert {
-  std::string config;     // the text of the .vmx
-  std::string list;       // of the .vmsd
-  std::string variables;  // the file whose content the .nvram gets; empty: it stays
-};
-
-// What an operation on snapshots makes or leaves without a use: all of it that the VM and its
-// snapshots do not name when it has ended is removed.
-struct SnapshotWork {
-  std::vector<std::string> disks;  // by Location::lasting_name()
-  std::vector<std::string> files;  // beside the .vmx
-  std::optional<SnapshotRevert> revert;
-};
 
 class VirtualMachine final : public Entity<vim::VirtualMachine> {
  public:
@@ -249,19 +229,13 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   std::vector<datastore::Location> own_parts() const;
 
   // virtual_machine_snapshots.cpp
-  Async<void> load_snapshots();
   void publish_snapshots();
   void withdraw_snapshots();
-  Async<void> save_snapshots(vmx::SnapshotTree tree);
-  std::vector<datastore::Location> snapshot_files() const;
   void add_snapshot_files(VmFiles& files) const;
   // Throws InvalidSnapshotFormat when the .vmsd could not be read.
   void require_snapshots() const;
   void require_own_deltas() const;
   const vmx::Snapshot& snapshot_with(int uid) const;
-  vmx::MachineConfig snapshot_config(int uid) const;
-  bool has_snapshot_work() const;
-  void note_snapshot_work(const SnapshotWork& work);
   Async<void> with_snapshot_work(SnapshotWork work, Async<void> doing);
   Async<void> clean_up(SnapshotWork work);
   Async<void> finish_snapshot_work(SnapshotWork work);
@@ -269,7 +243,6 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> follow_machine_disks();
   std::string machine_image(int key) const;
   std::string image_of(const vmx::DatastorePath& disk) const;
-  bool is_snapshot_memory(const std::string& file) const;
   void publish_issues(std::vector<SnapshotIssue> issues);
 
   // virtual_machine_snapshot_tasks.cpp
@@ -318,10 +291,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   vmx::VmxFile file_;
   vmx::MachineConfig config_;
   Disks disks_;    // of the VM and its snapshots, with all they are deltas of
-  vmx::SnapshotTree snapshots_;
-  std::map<int, vmx::SnapshotState> snapshot_states_;    // by uid; not those that cannot be read
+  VmSnapshots snapshots_;
   std::map<int, std::shared_ptr<VirtualMachineSnapshot>> snapshot_objects_;    // by uid
-  std::string snapshot_damage_;    // why the .vmsd cannot be read; empty when it can
   DeviceState device_state_;
   std::optional<MoRef> current_task_;
   VmMemory memory_;

@@ -12,8 +12,8 @@ namespace virga::host {
 
 // What is due to be merged or removed, as far as is known without looking at the files again.
 vmx::Consolidation VirtualMachine::consolidation() const {
-  if (!snapshot_damage_.empty()) return {};
-  vmx::DiskTree tree = disk_tree(config_, snapshots_, context());
+  if (!snapshots_.damage().empty()) return {};
+  vmx::DiskTree tree = disk_tree(config_, snapshots_.tree(), context());
   for (const auto& [disk, parent] : tree.parents) {
     const auto& vms = host().virtual_machines;
     const bool is_shared = std::ranges::any_of(vms, [&, &disk = disk](const auto& entry) {
@@ -107,17 +107,17 @@ Async<void> VirtualMachine::merge_unused_disks(vmx::DatastorePath into, vmx::Dat
 // Snapshots and deltas of `top` become those of `into`.
 Async<void> VirtualMachine::rename_merged(vmx::DatastorePath into, vmx::DatastorePath top) {
   const ConfigContext here = context();
-  vmx::SnapshotTree renamed = snapshots_;
+  vmx::SnapshotTree renamed = snapshots_.tree();
   for (vmx::Snapshot& snapshot : renamed.snapshots)
     for (vmx::SnapshotDisk& disk : snapshot.disks)
       if (find_file(here, disk.file) == top) disk.file = file_reference(here, into);
-  if (renamed != snapshots_) co_await save_snapshots(std::move(renamed));
+  if (renamed != snapshots_.tree()) co_await snapshots_.save(config_file_, std::move(renamed));
   struct Delta {
     datastore::Location disk;
     bool in_use;  // the hypervisor, which has it open, has changed its image
   };
   std::vector<Delta> deltas;
-  for (const auto& [path, parent] : disk_tree(config_, snapshots_, here).parents) {
+  for (const auto& [path, parent] : disk_tree(config_, snapshots_.tree(), here).parents) {
     if (parent != top.format()) continue;
     const std::string image = image_of(vmx::DatastorePath::parse(path));
     deltas.push_back({host().locate(path), machine_disk_of(image, image) != 0});

@@ -550,7 +550,7 @@ bool VirtualMachine::has_disk(const datastore::Location& disk) const {
 // The disks of the VM and of its snapshots, but for those of others, and the snapshots' own files.
 std::vector<datastore::Location> VirtualMachine::own_parts() const {
   std::vector<datastore::Location> parts = disks_of(host(), context(), config_);
-  for (const auto& [disk, parent] : disk_tree(config_, snapshots_, context()).parents) {
+  for (const auto& [disk, parent] : disk_tree(config_, snapshots_.tree(), context()).parents) {
     const auto place = host().locate(disk);
     const auto& vms = host().virtual_machines;
     const bool shared = std::any_of(vms.begin(), vms.end(), [&, &disk = disk](const auto& entry) {
@@ -561,7 +561,7 @@ std::vector<datastore::Location> VirtualMachine::own_parts() const {
     });
     if (!shared && !listed) parts.push_back(place);
   }
-  for (const auto& file : snapshot_files()) parts.push_back(file);
+  for (const std::string& file : snapshots_.files()) parts.push_back(config_file_.sibling(file));
   return parts;
 }
 

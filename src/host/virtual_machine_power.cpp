@@ -118,7 +118,7 @@ Async<void> VirtualMachine::start_machine(std::string user, kernel::TaskHandle& 
 Async<void> VirtualMachine::let_run(std::shared_ptr<hypervisor::Machine> machine) {
   std::exception_ptr failure;
   try {
-    if (!config_.suspend_state.empty() && !is_snapshot_memory(config_.suspend_state))
+    if (!config_.suspend_state.empty() && !snapshots_.is_memory(config_.suspend_state))
       memory_.spend(config_.suspend_state);
     vmx::MachineConfig running = config_;
     running.clean_shutdown = false;
@@ -434,7 +434,7 @@ Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) 
   publish_config();
   // What it waited for, it was asked by the former daemon. In an operation on snapshots it stands
   // still for a moment, and recover_snapshots() lets it go on.
-  if (machine->state() == hypervisor::MachineState::paused && !has_snapshot_work())
+  if (machine->state() == hypervisor::MachineState::paused && !snapshots_.has_work())
     spawn(host().kernel.executor, "question", wait_for_space("of " + properties().name));
 }
 
@@ -505,7 +505,7 @@ Async<MoRef> VirtualMachine::PowerOffVM_Task(model::Call& call, const vim::Power
 
 // A suspended VM that is powered off forgets its memory, as pulling its plug would.
 Async<void> VirtualMachine::discard_suspended_state(std::string user) {
-  if (!is_snapshot_memory(config_.suspend_state)) memory_.spend(config_.suspend_state);
+  if (!snapshots_.is_memory(config_.suspend_state)) memory_.spend(config_.suspend_state);
   vmx::MachineConfig off = config_;
   off.suspend_state.clear();
   co_await save_config(std::move(off));

@@ -64,11 +64,11 @@ void VirtualMachine::check_new_snapshot(const NewSnapshot& wanted) const {
   if (most && *most == 0)
     throw kernel::Fault(vim::SnapshotDisabled{},
                         fmt::format("Snapshots of {} are switched off.", properties().name));
-  if (most && static_cast<std::int64_t>(snapshots_.snapshots.size()) >= *most)
+  if (most && static_cast<std::int64_t>(snapshots_.tree().snapshots.size()) >= *most)
     throw kernel::Fault(
         vim::MultipleSnapshotsNotSupported{},
         fmt::format("{} may have no more than {} snapshots.", properties().name, *most));
-  if (vmx::level_of(snapshots_, snapshots_.current) >= vmx::max_snapshot_levels)
+  if (vmx::level_of(snapshots_.tree(), snapshots_.tree().current) >= vmx::max_snapshot_levels)
     throw kernel::Fault(vim::TooManySnapshotLevels{},
                         fmt::format("{} has {} snapshots above each other, which is the most.",
                                     properties().name, vmx::max_snapshot_levels));
@@ -128,7 +128,7 @@ SnapshotWork VirtualMachine::work_on(const std::vector<NewDelta>& deltas) {
 
 std::vector<std::string> VirtualMachine::known_deltas() const {
   std::vector<std::string> deltas;
-  for (const auto& [disk, parent] : disk_tree(config_, snapshots_, context()).parents)
+  for (const auto& [disk, parent] : disk_tree(config_, snapshots_.tree(), context()).parents)
     if (!parent.empty()) deltas.push_back(host().locate(disk).lasting_name());
   return deltas;
 }
@@ -155,7 +155,7 @@ Async<Any> VirtualMachine::create_snapshot(NewSnapshot wanted, std::string user,
   disks_ = co_await query_disks(config_);
   require_own_deltas();
   std::vector<NewDelta> deltas = co_await plan_deltas(config_);
-  const int uid = snapshots_.last_uid + 1;
+  const int uid = snapshots_.tree().last_uid + 1;
   vmx::Snapshot snapshot;
   snapshot.name = wanted.name;
   snapshot.description = wanted.description;
@@ -211,10 +211,7 @@ Async<void> VirtualMachine::take_snapshot(vmx::Snapshot snapshot, vmx::SnapshotS
     co_await save_config(std::move(above));
     disks_ = co_await query_disks(config_);
     if (running) co_await std::move(of_guest);
-    vmx::SnapshotTree tree = snapshots_;
-    const int uid = vmx::add_snapshot(tree, std::move(snapshot));
-    snapshot_states_[uid] = state;
-    co_await save_snapshots(std::move(tree));
+    co_await snapshots_.add(config_file_, std::move(snapshot), state);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -313,18 +310,18 @@ MoRef VirtualMachine::start_snapshot(model::Call& call, const char* method, NewS
 
 // The VM as the snapshot has it, but for what makes it this VM.
 vmx::MachineConfig VirtualMachine::config_to_go_back_to(int uid) const {
-  vmx::MachineConfig config = snapshot_config(uid);
+  vmx::MachineConfig config = snapshots_.config_of(uid, config_file_);
   config.display_name = config_.display_name;
   config.bios_uuid = config_.bios_uuid;
   config.instance_uuid = config_.instance_uuid;
-  config.suspend_state = snapshot_states_.at(uid).memory_file;
+  config.suspend_state = snapshots_.state_of(uid)->memory_file;
   config.clean_shutdown = true;
   return config;
 }
 
 Async<void> VirtualMachine::revert(int uid, std::string user) {
   const vmx::Snapshot snapshot = snapshot_with(uid);
-  if (!snapshot_states_.contains(uid))
+  if (!snapshots_.state_of(uid))
     throw kernel::Fault(vim::InvalidSnapshotFormat{},
                         fmt::format("{} cannot go back to \"{}\": {} cannot be read.",
                                     properties().name, snapshot.name, snapshot.state_file));
@@ -358,14 +355,14 @@ Async<void> VirtualMachine::go_back(SnapshotWork work, int uid, vmx::MachineConf
     for (const NewDelta& delta : deltas) datastore::create_delta(delta.disk, delta.parent);
   };
   co_await offload(host().kernel.workers, make);
-  const vmx::SnapshotState& state = snapshot_states_.at(uid);
+  const vmx::SnapshotState& state = *snapshots_.state_of(uid);
   vmx::VmxFile file = vmx::VmxFile::parse(state.config, config_file_.display());
   vmx::write(with_deltas(std::move(target), deltas), file);
-  vmx::SnapshotTree tree = snapshots_;
+  vmx::SnapshotTree tree = snapshots_.tree();
   tree.current = uid;
   work.revert = SnapshotRevert{
       .config = file.serialise(), .list = vmx::serialise_vmsd(tree), .variables = state.nvram_file};
-  note_snapshot_work(work);
+  snapshots_.note(work);
   co_await carry_out(*work.revert);
 }
 
@@ -383,7 +380,7 @@ Async<void> VirtualMachine::carry_out(SnapshotRevert revert) {
   co_await offload(host().kernel.workers, work);
   file_ = vmx::VmxFile::parse(revert.config, config_file_.display());
   config_ = vmx::read(file_);
-  snapshots_ = vmx::parse_vmsd(revert.list, list.display());
+  snapshots_.replace(vmx::parse_vmsd(revert.list, list.display()));
   disks_ = co_await query_disks(config_);
 }
 
@@ -399,9 +396,8 @@ MoRef VirtualMachine::start_revert(model::Call& call, const char* method,
                   [this, user, uid, suppress_power_on](kernel::TaskHandle& handle) -> Async<Any> {
                     refuse_template("Reverting");
                     co_await revert(uid, user);
-                    const auto state = snapshot_states_.find(uid);
-                    const bool was_on = state != snapshot_states_.end() &&
-                                        state->second.power == vmx::SnapshotState::Power::on;
+                    const vmx::SnapshotState* state = snapshots_.state_of(uid);
+                    const bool was_on = state && state->power == vmx::SnapshotState::Power::on;
                     if (was_on && !suppress_power_on) co_await power_on(user, handle);
                     co_return Any();
                   });
@@ -410,11 +406,11 @@ MoRef VirtualMachine::start_revert(model::Call& call, const char* method,
 Async<MoRef> VirtualMachine::RevertToCurrentSnapshot_Task(
     model::Call& call, const vim::RevertToCurrentSnapshotRequestType& r) {
   require_snapshots();
-  if (snapshots_.current == 0)
+  if (snapshots_.tree().current == 0)
     throw kernel::not_found("a current snapshot of " + properties().name);
   co_return start_revert(call, "RevertToCurrentSnapshot_Task",
-                         "VirtualMachine.revertToCurrentSnapshot", snapshots_.current, r.host,
-                         r.suppressPowerOn.value_or(false));
+                         "VirtualMachine.revertToCurrentSnapshot", snapshots_.tree().current,
+                         r.host, r.suppressPowerOn.value_or(false));
 }
 
 // --- Forgetting --------------------------------------------------------------------------------
@@ -425,12 +421,12 @@ Async<void> VirtualMachine::forget_snapshots(vmx::SnapshotTree remaining, bool m
   disks_ = co_await query_disks(config_);
   require_own_deltas();
   SnapshotWork work{.disks = known_deltas()};
-  for (const vmx::Snapshot& snapshot : snapshots_.snapshots) {
+  for (const vmx::Snapshot& snapshot : snapshots_.tree().snapshots) {
     if (vmx::find_snapshot(remaining, snapshot.uid)) continue;
     work.files.push_back(snapshot.state_file);
-    const auto state = snapshot_states_.find(snapshot.uid);
-    if (state == snapshot_states_.end()) continue;
-    for (const std::string& file : {state->second.memory_file, state->second.nvram_file})
+    const vmx::SnapshotState* state = snapshots_.state_of(snapshot.uid);
+    if (!state) continue;
+    for (const std::string& file : {state->memory_file, state->nvram_file})
       if (!file.empty()) work.files.push_back(file);
   }
   auto forgetting = forget_and_merge(std::move(remaining), merge, handle);
@@ -439,7 +435,7 @@ Async<void> VirtualMachine::forget_snapshots(vmx::SnapshotTree remaining, bool m
 
 Async<void> VirtualMachine::forget_and_merge(vmx::SnapshotTree remaining, bool merge,
                                              kernel::TaskHandle& handle) {
-  co_await save_snapshots(std::move(remaining));
+  co_await snapshots_.save(config_file_, std::move(remaining));
   publish_snapshots();
   if (merge) co_await consolidate(handle);
 }
@@ -451,7 +447,7 @@ MoRef VirtualMachine::start_removal(model::Call& call, int uid, bool with_childr
       call, "RemoveSnapshot_Task", "vm.Snapshot.remove",
       [this, user, uid, with_children, merge](kernel::TaskHandle& handle) -> Async<Any> {
         const std::string name = snapshot_with(uid).name;
-        vmx::SnapshotTree remaining = snapshots_;
+        vmx::SnapshotTree remaining = snapshots_.tree();
         with_children ? vmx::remove_subtree(remaining, uid) : vmx::remove_snapshot(remaining, uid);
         co_await forget_snapshots(std::move(remaining), merge, handle);
         log(fmt::format("Snapshot {} \"{}\" removed by {}", uid, name, user));
@@ -468,8 +464,9 @@ Async<MoRef> VirtualMachine::RemoveAllSnapshots_Task(model::Call& call,
       call, "RemoveAllSnapshots_Task", "VirtualMachine.removeAllSnapshots",
       [this, user, merge](kernel::TaskHandle& handle) -> Async<Any> {
         require_snapshots();
-        vmx::SnapshotTree remaining = snapshots_;
-        for (const int root : vmx::children_of(snapshots_, 0)) vmx::remove_subtree(remaining, root);
+        vmx::SnapshotTree remaining = snapshots_.tree();
+        for (const int root : vmx::children_of(snapshots_.tree(), 0))
+          vmx::remove_subtree(remaining, root);
         co_await forget_snapshots(std::move(remaining), merge, handle);
         log("All snapshots removed by " + user);
         co_return Any();
@@ -482,11 +479,11 @@ Async<void> VirtualMachine::rename_snapshot(int uid, std::optional<std::string> 
   snapshot_with(uid);
   if (name) check_name(*name);
   refuse_while_busy();
-  vmx::SnapshotTree tree = snapshots_;
+  vmx::SnapshotTree tree = snapshots_.tree();
   vmx::Snapshot& snapshot = *vmx::find_snapshot(tree, uid);
   if (name) snapshot.name = *name;
   if (description) snapshot.description = *description;
-  co_await save_snapshots(std::move(tree));
+  co_await snapshots_.save(config_file_, std::move(tree));
   publish_snapshots();
 }
 

@@ -242,6 +242,8 @@ void QemuMachine::handle(const json::object& event) {
     agent_connected_ = flag(data, "open");
     if (agent_connected_) {
       agent_.connect();
+      // The agent that froze the guest has ended without thawing it.
+      if (record_.frozen) spawn(context_->executor, "thawing a guest", thaw_guest());
     } else {
       agent_.close();
     }

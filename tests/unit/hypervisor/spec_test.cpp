@@ -370,8 +370,9 @@ TEST(Devices, NameDisksForTheWholeWorld) {
 
 TEST(MachineRecord, SurvivesItsJson) {
   const MachineRecord record{.process = {.pid = 4711, .start_time = 1ull << 40, .boot_id = "b"},
-                             .operation = MachineRecord::Operation::saving,
+                             .operation = MachineRecord::Operation::snapshotting,
                              .state_path = "/vm/guest.vmss",
+                             .frozen = true,
                              .machine_type = "pc",
                              .accelerator = "tcg",
                              .spec = full_spec(),

@@ -1,0 +1,148 @@
+"""A disk's throughput in a guest of the host, against the same guest in a QEMU started bare.
+
+Both guests boot from a copy of one image and work on a copy of one file each, in one folder; the bare
+QEMU has the command line anybody would write. They take turns, and the guests time themselves.
+"""
+import argparse
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+import websocket
+
+from daemon import BUILD, ROOT
+
+os.environ["VIRGA_BUILD"] = str(BUILD)
+sys.path.insert(0, str(ROOT / "tests/functional"))
+from harness import isolation, machines         # noqa: E402
+from harness.client import Client               # noqa: E402
+from harness.console import Console             # noqa: E402
+from harness.host import HostProcess            # noqa: E402
+
+MIB = 1 << 20
+# What is done, the command that does it, and the bytes it moves.
+WORK = {
+    "write, 1 MiB": ("dd if=/dev/zero of=/dev/sdb bs=1M count={mib} oflag=direct conv=fsync", 1),
+    "read, 1 MiB": ("dd if=/dev/sdb of=/dev/null bs=1M count={mib} iflag=direct", 1),
+    "write, 4 KiB": ("dd if=/dev/zero of=/dev/sdb bs=4k count={small} oflag=direct", 1 / 16),
+    "read, 4 KiB": ("dd if=/dev/sdb of=/dev/null bs=4k count={small} iflag=direct", 1 / 16),
+}
+
+
+class SerialSocket:
+    """A serial port's Unix socket in the place of the host's WebSocket."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(str(path))
+
+    def send(self, text):
+        self.socket.sendall(text.encode())
+
+    def recv(self):
+        try:
+            return self.socket.recv(65536)
+        except TimeoutError as error:
+            raise websocket.WebSocketTimeoutException() from error
+
+    def settimeout(self, seconds):
+        self.socket.settimeout(seconds)
+
+    def close(self):
+        self.socket.close()
+
+
+@contextlib.contextmanager
+def bare_guest(system, disk, folder):
+    """The console of a guest in a QEMU with these two images."""
+    serial = folder / "serial"
+    drives = [word for number, image in enumerate((system, disk)) for word in (
+        "-drive", f"file={image},format=raw,if=none,id=drive{number}",
+        "-device", f"scsi-hd,drive=drive{number},bus=scsi.0,scsi-id={number}")]
+    process = subprocess.Popen(
+        ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg",
+         "-cpu", "max,la57=off", "-m", str(machines.GUEST_MEMORY_MIB), "-device", "pvscsi,id=scsi",
+         *drives, "-serial", f"unix:{serial},server=on,wait=on"], start_new_session=True)
+    try:
+        console = Console.__new__(Console)
+        while not serial.exists():
+            time.sleep(0.01)
+        console.socket, console.text, console.read_to = SerialSocket(serial), "", 0
+        console.booted()
+        yield console
+    finally:
+        process.kill()
+        process.wait()
+
+
+def megabytes_per_second(console, command, size):
+    output = console.output(f"cat /proc/uptime; {command} 2>/dev/null; cat /proc/uptime", seconds=600)
+    begin, end = (float(up) for up in re.findall(r"^([\d.]+) [\d.]+$", output, re.M))
+    return size / 1e6 / (end - begin)
+
+
+def report(runs):
+    print(f"disk: {'MB/s, median of ' + str(len(runs)) + ' rounds':30}{'virga':>9}{'bare':>9}"
+          f"{'ratio':>9}")
+    for what in WORK:
+        pairs = [run[what] for run in runs]
+        served, bare = (statistics.median(side) for side in zip(*pairs))
+        ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+        print(f"disk: {what:30}{served:9.1f}{bare:9.1f}{ratio:9.3f}")
+
+
+def measure(client, rounds, mib, folder):
+    disk = machines.disk(machines.SCSI_KEY, 1, client.path("images/work.vmdk"), mib=mib, thin=False)
+    vm = machines.deploy(client, "bench", extra=[disk])
+    images = pathlib.Path(client.datastore.info.path) / "images"
+    system, work = images / "bare-system", images / "bare-work"
+    shutil.copy(images / "bench-flat.vmdk", system)
+    with open(work, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, mib * MIB)
+    client.wait(vm.PowerOnVM_Task())
+    served = Console(client, vm)
+    served.booted()
+    with bare_guest(system, work, folder) as bare:
+        runs = []
+        for number in range(rounds + 1):
+            run = {}
+            for what, (command, share) in WORK.items():
+                command = command.format(mib=mib, small=mib * MIB // 16 // 4096)
+                order = (served, bare) if number % 2 else (bare, served)
+                rates = [megabytes_per_second(side, command, mib * MIB * share) for side in order]
+                run[what] = tuple(rates if number % 2 else reversed(rates))
+            print(f"disk: round {number}: " + ", ".join(
+                f"{what} {ours:.1f}/{theirs:.1f}" for what, (ours, theirs) in run.items()),
+                file=sys.stderr)
+            if number:    # round 0 writes every block for the first time
+                runs.append(run)
+    report(runs)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--mib", type=int, default=128)
+    options = parser.parse_args()
+    isolation.enter()
+    host = HostProcess()
+    folder = host.directory / "bare"
+    folder.mkdir()
+    try:
+        host.start()
+        measure(Client(host), options.rounds, options.mib, folder)
+    finally:
+        host.stop()
+        isolation.end_processes()
+        host.remove()
+
+
+if __name__ == "__main__":
+    main()

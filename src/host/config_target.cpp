@@ -6,6 +6,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "hypervisor/vfio.h"
 #include "vmx/text.h"
 
 namespace virga::host {
@@ -111,13 +112,96 @@ std::optional<hypervisor::HostUsbDevice> find_usb(
   return std::nullopt;
 }
 
-void list_host_devices(const hypervisor::HostDevices& devices, vim::ConfigTarget& target) {
+namespace {
+
+std::int16_t as_short(std::uint16_t value) {
+  return static_cast<std::int16_t>(value);
+}
+
+}  // namespace
+
+vim::HostPciDevice describe_pci(const hypervisor::PciDevice& device) {
+  vim::HostPciDevice described;
+  described.id = device.address;
+  described.classId = static_cast<std::int16_t>(device.class_code >> 8);
+  unsigned domain = 0, bus = 0, slot = 0, function = 0;
+  std::sscanf(device.address.c_str(), "%x:%x:%x.%x", &domain, &bus, &slot, &function);
+  described.bus = static_cast<std::int8_t>(bus);
+  described.slot = static_cast<std::int8_t>(slot);
+  described.function = static_cast<std::int8_t>(function);
+  described.vendorId = as_short(device.vendor);
+  described.deviceId = as_short(device.device);
+  described.subVendorId = as_short(device.subsystem_vendor);
+  described.subDeviceId = as_short(device.subsystem_device);
+  described.vendorName = fmt::format("{:04x}", device.vendor);
+  described.deviceName =
+      device.driver.empty() ? fmt::format("{:04x}", device.device) : device.driver;
+  return described;
+}
+
+namespace {
+
+template <class Info>
+Info describe_as(const hypervisor::PciDevice& device, const std::string& system_id) {
+  Info info;
+  info.name = device.address;
+  info.pciDevice = describe_pci(device);
+  info.systemId = system_id;
+  return info;
+}
+
+vim::VirtualMachineDynamicPassthroughInfo dynamic_info(const hypervisor::PciDevice& device,
+                                                       const std::string& label) {
+  vim::VirtualMachineDynamicPassthroughInfo info;
+  info.vendorId = device.vendor;
+  info.deviceId = device.device;
+  info.vendorName = fmt::format("{:04x}", device.vendor);
+  info.deviceName = fmt::format("{:04x}", device.device);
+  info.name = fmt::format("{}:{}", info.vendorName, info.deviceName);
+  if (!label.empty()) info.customLabel = label;
+  return info;
+}
+
+bool is_listed(const vim::ConfigTarget& target,
+               const vim::VirtualMachineDynamicPassthroughInfo& info) {
+  for (const auto& known : target.dynamicPassthrough)
+    if (known->name == info.name && known->customLabel == info.customLabel) return true;
+  return false;
+}
+
+void list_pci_device(const hypervisor::PciDevice& device, const std::string& label,
+                     const std::string& system_id, vim::ConfigTarget& target) {
+  if (device.can_be_passed_through() && device.driver == hypervisor::vfio_driver) {
+    target.pciPassthrough.push_back(
+        model::share(describe_as<vim::VirtualMachinePciPassthroughInfo>(device, system_id)));
+    const auto info = dynamic_info(device, label);
+    if (!is_listed(target, info)) target.dynamicPassthrough.push_back(info);
+  }
+  if (device.functions > 0) {
+    auto info = describe_as<vim::VirtualMachineSriovInfo>(device, system_id);
+    info.virtualFunction = false;
+    if (!device.interface.empty()) info.pnic = device.interface;
+    target.sriov.push_back(std::move(info));
+  }
+  for (const hypervisor::MediatedType& type : device.mediated) {
+    vim::VirtualMachinePciSharedGpuPassthroughInfo info;
+    info.name = info.vgpu = type.name;
+    target.sharedGpuPassthroughTypes.push_back(std::move(info));
+  }
+}
+
+}  // namespace
+
+void list_host_devices(const hypervisor::HostDevices& devices, const PciLabel& label,
+                       const std::string& system_id, vim::ConfigTarget& target) {
   list(devices.optical_drives, target.cdRom);
   list(devices.floppy_drives, target.floppy);
   list(devices.serial_ports, target.serial);
   list(devices.parallel_ports, target.parallel);
   list(devices.sound_cards, target.sound);
   for (const auto& device : devices.usb) target.usb.push_back(describe(device));
+  for (const auto& device : devices.pci)
+    list_pci_device(device, label(device.address), system_id, target);
 }
 
 }  // namespace virga::host

@@ -1,6 +1,7 @@
 // The host's devices as EnvironmentBrowser.QueryConfigTarget lists them. Pure.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,8 +11,13 @@
 
 namespace virga::host {
 
-// Drives, ports, sound cards and USB devices.
-void list_host_devices(const hypervisor::HostDevices& devices, vim::ConfigTarget& target);
+// Drives, ports, sound cards, USB devices, and the PCI devices that VMs can have. `label`: of a PCI
+// device by its address; `system_id`: this host's uuid.
+using PciLabel = std::function<std::string(const std::string& address)>;
+void list_host_devices(const hypervisor::HostDevices& devices, const PciLabel& label,
+                       const std::string& system_id, vim::ConfigTarget& target);
+
+vim::HostPciDevice describe_pci(const hypervisor::PciDevice& device);
 
 // The autoconnect pattern that means the device at this place: "path:1/0/2", from the bus on, with
 // ports counted from 0 as VMware's patterns do.

@@ -25,6 +25,7 @@
 #include "host/host_datastore_system.h"
 #include "host/host_local_account_manager.h"
 #include "host/host_network_system.h"
+#include "host/host_pci_passthru_system.h"
 #include "host/host_storage_system.h"
 #include "host/host_system.h"
 #include "host/license_manager.h"
@@ -118,6 +119,7 @@ class Daemon {
   std::unique_ptr<Host> host_;
   std::shared_ptr<kernel::SessionManager> session_manager_;
   std::shared_ptr<HostNetworkSystem> network_system_;
+  std::shared_ptr<HostPciPassthruSystem> pci_passthru_system_;
   std::unique_ptr<Statistics> statistics_;
   std::unique_ptr<wire::CertificateStore> certificates_;
   std::unique_ptr<kernel::SdkService> sdk_;
@@ -180,6 +182,7 @@ void Daemon::make_services() {
   host_->datastore_system = inventory.emplace<HostDatastoreSystem>(*host_);
   network_system_ = inventory.emplace<HostNetworkSystem>(*host_);
   host_->storage_system = inventory.emplace<HostStorageSystem>(*host_);
+  pci_passthru_system_ = inventory.emplace<HostPciPassthruSystem>(*host_);
   inventory.emplace<HostAutoStartManager>(*host_);
   statistics_ = std::make_unique<Statistics>(*host_);
 }
@@ -187,6 +190,7 @@ void Daemon::make_services() {
 Async<void> Daemon::restore() {
   co_await network_system_->start();
   co_await host_->storage_system->start();
+  co_await pci_passthru_system_->start();
   restore_datastores(*host_);
   if (host_->datastores.empty()) {
     const fs::path folder = host_->identity.state / kFirstDatastore;

@@ -134,6 +134,9 @@ void add_buses(DeviceOptionList& options) {
   pci.numEthernetCards = adapters;
   pci.numVmxnet3EthernetCards = if_version_has("VirtualVmxnet3", adapters);
   pci.numVideoCards = int_option(1, 1, 1);
+  pci.numSoundCards = int_option(0, 1, 0);
+  pci.numPCIPassthroughDevices =
+      if_version_has("VirtualPCIPassthrough", int_option(0, vmx::max_passthrough_devices, 0));
   pci.numVmciDevices = if_version_has("VirtualMachineVMCIDevice", int_option(1, 1, 1));
   options.add(std::move(pci));
   vim::VirtualSIOControllerOption sio;

@@ -4,6 +4,7 @@
 #include "host/config_option.h"
 #include "host/config_target.h"
 #include "host/datastore.h"
+#include "host/host_pci_passthru_system.h"
 #include "host/host_system.h"
 #include "host/names.h"
 #include "host/network.h"
@@ -91,7 +92,8 @@ Async<model::Ptr<vim::ConfigTarget>> EnvironmentBrowser::QueryConfigTarget(
   target.sevSupported = false;
   const auto probe = [] { return hypervisor::probe_host_devices(); };
   const hypervisor::HostDevices devices = co_await offload(host_.kernel.workers, probe);
-  list_host_devices(devices, target);
+  const auto label = [this](const std::string& address) { return pci_label(host_, address); };
+  list_host_devices(devices, label, host_.identity.uuid, target);
   co_return model::share(std::move(target));
 }
 

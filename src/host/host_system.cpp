@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "host/config_target.h"
 #include "host/names.h"
 #include "host/service_instance.h"
 #include "host/virtual_machine.h"
@@ -18,26 +19,6 @@ constexpr std::chrono::seconds kStopInterval{1};
 
 // QEMU's own memory beside the guest's, measured: 65 MB and 33 MB of translated code under TCG.
 constexpr std::int64_t kOverheadBytes = 98LL << 20;
-
-std::int16_t as_short(std::uint16_t value) { return static_cast<std::int16_t>(value); }
-
-vim::HostPciDevice describe(const hypervisor::PciDevice& device) {
-  vim::HostPciDevice described;
-  described.id = device.address;
-  described.classId = static_cast<std::int16_t>(device.class_code >> 8);
-  unsigned domain = 0, bus = 0, slot = 0, function = 0;
-  std::sscanf(device.address.c_str(), "%x:%x:%x.%x", &domain, &bus, &slot, &function);
-  described.bus = static_cast<std::int8_t>(bus);
-  described.slot = static_cast<std::int8_t>(slot);
-  described.function = static_cast<std::int8_t>(function);
-  described.vendorId = as_short(device.vendor);
-  described.deviceId = as_short(device.device);
-  described.subVendorId = as_short(device.subsystem_vendor);
-  described.subDeviceId = as_short(device.subsystem_device);
-  described.vendorName = fmt::format("{:04x}", device.vendor);
-  described.deviceName = device.driver.empty() ? fmt::format("{:04x}", device.device) : device.driver;
-  return described;
-}
 
 // 32 bits, the highest first, in fours: "0000:0000:0000:0000:0000:0110:1010:0101".
 std::string bits(std::uint32_t value) {
@@ -80,7 +61,7 @@ vim::HostHardwareInfo hardware(const Host& host) {
   }
   for (const auto& leaf : facts.cpu.cpuid) info.cpuFeature.push_back(describe(leaf));
   info.memorySize = static_cast<std::int64_t>(facts.memory_bytes);
-  for (const auto& device : facts.pci) info.pciDevice.push_back(describe(device));
+  for (const auto& device : facts.pci) info.pciDevice.push_back(describe_pci(device));
   if (!facts.system.bios_version.empty()) {
     vim::HostBIOSInfo bios;
     bios.biosVersion = facts.system.bios_version;
@@ -126,6 +107,7 @@ vim::HostConfigManager managers() {
   managers.networkSystem = names::network_system;
   managers.storageSystem = names::storage_system;
   managers.autoStartManager = names::auto_start_manager;
+  managers.pciPassthruSystem = names::pci_passthru_system;
   managers.advancedOption = names::settings;
   managers.accountManager = names::account_manager;
   return managers;

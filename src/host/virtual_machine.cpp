@@ -8,6 +8,7 @@
 #include "host/config_option.h"
 #include "host/console.h"
 #include "host/datastore.h"
+#include "host/host_pci_passthru_system.h"
 #include "host/mac_conflicts.h"
 #include "host/names.h"
 #include "host/network.h"
@@ -113,6 +114,8 @@ ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_
                        });
   };
   context.host_devices = [] { return hypervisor::probe_host_devices(); };
+  context.pci_label = [&host](const std::string& address) { return pci_label(host, address); };
+  context.pci_in_use = [&host](const std::string& address) { return pci_in_use(host, address); };
   context.host_name = host.identity.name;
   context.max_vcpus = host.capabilities.max_vcpus;
   context.max_memory_mib = host.capabilities.max_memory_mib;

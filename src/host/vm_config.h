@@ -46,6 +46,9 @@ struct ConfigContext {
   std::function<bool(const std::string& mac)> mac_in_use;
   // What this host has of drives, ports and the like; blocks for milliseconds.
   std::function<hypervisor::HostDevices()> host_devices;
+  // The label that a PCI device of the host was given, and whether a VM that runs has the device.
+  std::function<std::string(const std::string& address)> pci_label;
+  std::function<bool(const std::string& address)> pci_in_use;
   // Hears what machine_spec() leaves out because the host does not have it; may be empty.
   std::function<void(const std::string& message)> warn;
   std::string host_name;

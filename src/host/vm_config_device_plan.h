@@ -56,6 +56,10 @@ class DevicePlanner {
   void need(const char* privilege) { planning_.need(privilege); }
   void require_powered_off(const std::string& what) const { planning_.require_powered_off(what); }
   void require_hot_plug(const DeviceChange& change, bool possible, const std::string& what) const;
+  // Throws DeviceUnsupportedForVmVersion where the VM's hardware is too old for the feature, a key
+  // of first_version_with(); `name` is what the message calls it.
+  void require_version(const DeviceChange& change, std::string_view feature,
+                       std::string_view name) const;
   // A file the caller names, in a datastore of this host. Throws InvalidDeviceBacking.
   vmx::DatastorePath file_of(const DeviceChange& change, const std::string& name) const;
   // The key of the controller that the device names; InvalidController unless it is one of these.
@@ -89,10 +93,6 @@ class DevicePlanner {
   void note(const DeviceChange& change, int key, FieldPaths other = {});
   void refuse_unserved_fields() const;
 
-  // Throws DeviceUnsupportedForVmVersion where the VM's hardware is too old for the feature, a key
-  // of first_version_with(); `name` is what the message calls it.
-  void require_version(const DeviceChange& change, std::string_view feature,
-                       std::string_view name) const;
   Place place_of(const DeviceChange& change) const;
   vmx::Slot free_slot(const DeviceChange& change, Place place) const;
   bool is_taken(const vmx::Slot& slot) const;

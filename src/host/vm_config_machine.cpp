@@ -229,6 +229,9 @@ DeviceState connections(const vmx::MachineConfig& config, const hypervisor::Mach
 }
 
 void require_savable(const vmx::MachineConfig& config) {
+  for (const vmx::PassthroughDevice& device : config.passthrough)
+    throw kernel::not_supported(fmt::format("Saving the memory of {} with its {}",
+                                            config.display_name, label(device)));
   for (const vmx::Controller& controller : config.controllers) {
     const std::string name = label(controller);
     if (controller.bus == vmx::Bus::nvme)

@@ -141,6 +141,7 @@ void set_memory(const Spec& spec, Planning& planning) {
     throw invalid("memoryMB", fmt::format("{} MB is more than the {} MB of this host", memory,
                                           planning.context.max_memory_mib));
   config.memory_mib = memory;
+  if (config.memory_reservation_locked) config.memory.reservation = memory;
 }
 
 void set_shares(const vim::SharesInfo& shares, const std::string& field,
@@ -196,6 +197,13 @@ void set_memory_allocation(const Spec& spec, Planning& planning) {
     throw invalid("memoryAllocation.reservation",
                   fmt::format("{} MB is more than the VM's {} MB", config.memory.reservation,
                               config.memory_mib));
+}
+
+// All of the memory, whatever its size is going to be.
+void set_memory_locked(const Spec& spec, Planning& planning) {
+  vmx::MachineConfig& config = planning.plan.config;
+  config.memory_reservation_locked = *spec.memoryReservationLockedToMax;
+  if (config.memory_reservation_locked) config.memory.reservation = config.memory_mib;
 }
 
 void set_nested_virtualization(const Spec& spec, Planning& planning) {
@@ -387,6 +395,7 @@ constexpr Setting kSettings[] = {
     {"memoryMB", "VirtualMachine.Config.Memory", false, set_memory},
     {"cpuAllocation", "VirtualMachine.Config.Resource", true, set_cpu_allocation},
     {"memoryAllocation", "VirtualMachine.Config.Resource", true, set_memory_allocation},
+    {"memoryReservationLockedToMax", "VirtualMachine.Config.Resource", true, set_memory_locked},
     {"nestedHVEnabled", "VirtualMachine.Config.Settings", false, set_nested_virtualization},
     {"firmware", "VirtualMachine.Config.Settings", false, set_firmware},
     {"powerOpInfo", "VirtualMachine.Config.Settings", true, set_power_options},

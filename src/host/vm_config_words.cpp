@@ -151,6 +151,9 @@ int device_key(const vmx::Watchdog& watchdog) {
 int device_key(const vmx::Tpm& tpm) {
   return keys::tpm + tpm.number;
 }
+int device_key(const vmx::PassthroughDevice& device) {
+  return keys::passthrough + device.number;
+}
 int device_key(const vmx::UsbDevice& device) {
   return keys::usb_device + device.number;
 }
@@ -291,6 +294,9 @@ std::string label(const vmx::Watchdog&) {
 }
 std::string label(const vmx::Tpm&) {
   return "Virtual TPM";
+}
+std::string label(const vmx::PassthroughDevice& device) {
+  return fmt::format("PCI device {}", device.number);
 }
 std::string label(const vmx::UsbDevice& device) {
   return fmt::format("USB {}", device.number + 1);

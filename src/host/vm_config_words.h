@@ -39,6 +39,7 @@ constexpr int serial_port = 9000;
 constexpr int parallel_port = 10000;
 constexpr int tpm = 11000;
 constexpr int vmci = 12000;
+constexpr int passthrough = 13000;
 constexpr int xhci = 14000;
 constexpr int sata = 15000;
 constexpr int sata_device = 16000;
@@ -55,6 +56,7 @@ int device_key(const vmx::ParallelPort& port);
 int device_key(const vmx::SoundCard& card);
 int device_key(const vmx::Watchdog& watchdog);
 int device_key(const vmx::Tpm& tpm);
+int device_key(const vmx::PassthroughDevice& device);
 int device_key(const vmx::UsbDevice& device);
 
 // Types of the API by name; nullopt for a type that is no such device.
@@ -94,6 +96,7 @@ std::string label(const vmx::ParallelPort& port);
 std::string label(const vmx::SoundCard& card);
 std::string label(const vmx::Watchdog& watchdog);
 std::string label(const vmx::Tpm& tpm);
+std::string label(const vmx::PassthroughDevice& device);
 std::string label(const vmx::UsbDevice& device);
 
 // The name of a device of the host that means the first there is: "", "auto detect", "-1".

@@ -41,6 +41,7 @@ const DeviceKind& floppies();
 const DeviceKind& sound_cards();
 const DeviceKind& watchdogs();
 const DeviceKind& tpms();
+const DeviceKind& passthrough_devices();
 
 // All of them, in the order in which a VM's devices are listed.
 std::span<const DeviceKind* const> device_kinds();
@@ -60,15 +61,15 @@ class NumberedKind : public DeviceKind {
 
   void add(DevicePlanner& planner, const DeviceChange& change) const final {
     std::vector<Device>& devices = planner.config().*traits_.devices;
-    auto place = devices.begin();
+    auto at = devices.begin();
     Device device;
-    for (; place != devices.end() && place->number == device.number; ++place) ++device.number;
+    for (; at != devices.end() && at->number == device.number; ++at) ++device.number;
     if (device.number >= traits_.most)
       throw too_many(
           change, fmt::format("a virtual machine has at most {} {}", traits_.most, traits_.plural));
     from_api(planner, change, device);
     planner.require_hot_plug(change, traits_.hot_plug, label(device));
-    devices.insert(place, device);
+    devices.insert(at, device);
     planner.added(change, device_key(device), traits_.served);
   }
 

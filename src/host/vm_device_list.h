@@ -22,6 +22,7 @@ constexpr int tpm = 5;
 constexpr int scsi = 3;
 constexpr int network_adapter = 7;
 constexpr int vmci = 17;
+constexpr int passthrough = 34;
 constexpr int usb = 22;
 constexpr int xhci = 23;
 constexpr int sata = 24;

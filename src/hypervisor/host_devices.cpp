@@ -97,7 +97,8 @@ HostDevices probe_host_devices(const std::string& root) {
           .serial_ports = serial_ports(top),
           .parallel_ports = nodes(top / "sys/class/ppdev", "parport"),
           .sound_cards = sound_cards(top),
-          .usb = usb_devices(top)};
+          .usb = usb_devices(top),
+          .pci = probe_pci_devices(root)};
 }
 
 }  // namespace virga::hypervisor

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "hypervisor/host_probe.h"
+
 namespace virga::hypervisor {
 
 struct UsbInterface {
@@ -30,7 +32,8 @@ struct HostDevices {
   std::vector<std::string> serial_ports;    // "/dev/ttyS0": those with a chip behind them
   std::vector<std::string> parallel_ports;  // "/dev/parport0"
   std::vector<std::string> sound_cards;     // "card0"
-  std::vector<HostUsbDevice> usb;               // without hubs
+  std::vector<HostUsbDevice> usb;           // without hubs
+  std::vector<PciDevice> pci;
 };
 
 // Blocks for milliseconds. `root` stands before /sys (tests).

@@ -150,20 +150,43 @@ std::vector<NumaNode> probe_numa(const fs::path& root) {
   return nodes;
 }
 
+std::vector<MediatedType> mediated_types(const fs::path& device) {
+  std::vector<MediatedType> types;
+  for (const fs::path& path : entries(device / "mdev_supported_types"))
+    types.push_back({.id = path.filename(),
+                     .name = read_text(path / "name"),
+                     .available = static_cast<int>(read_number(path / "available_instances"))});
+  return types;
+}
+
+PciDevice probe_pci_device(const fs::path& path) {
+  const auto id = [&](const char* name) {
+    return static_cast<std::uint16_t>(read_number(path / name, 16));
+  };
+  const auto count = [&](const char* name) { return static_cast<int>(read_number(path / name)); };
+  PciDevice device = {.address = path.filename(),
+                      .vendor = id("vendor"),
+                      .device = id("device"),
+                      .subsystem_vendor = id("subsystem_vendor"),
+                      .subsystem_device = id("subsystem_device"),
+                      .class_code = static_cast<std::uint32_t>(read_number(path / "class", 16)),
+                      .driver = link_target_name(path / "driver"),
+                      .revision = static_cast<std::uint8_t>(id("revision")),
+                      .functions = count("sriov_numvfs"),
+                      .most_functions = count("sriov_totalvfs"),
+                      .physical_function = link_target_name(path / "physfn"),
+                      .mediated = mediated_types(path)};
+  const std::string group = link_target_name(path / "iommu_group");
+  if (!group.empty()) device.iommu_group = to_int(group);
+  const auto interfaces = entries(path / "net");
+  if (!interfaces.empty()) device.interface = interfaces.front().filename();
+  return device;
+}
+
 std::vector<PciDevice> probe_pci(const fs::path& root) {
   std::vector<PciDevice> devices;
-  for (const fs::path& path : entries(root / "sys/bus/pci/devices")) {
-    const auto id = [&](const char* name) {
-      return static_cast<std::uint16_t>(read_number(path / name, 16));
-    };
-    devices.push_back({.address = path.filename(),
-                       .vendor = id("vendor"),
-                       .device = id("device"),
-                       .subsystem_vendor = id("subsystem_vendor"),
-                       .subsystem_device = id("subsystem_device"),
-                       .class_code = static_cast<std::uint32_t>(read_number(path / "class", 16)),
-                       .driver = link_target_name(path / "driver")});
-  }
+  for (const fs::path& path : entries(root / "sys/bus/pci/devices"))
+    devices.push_back(probe_pci_device(path));
   return devices;
 }
 
@@ -241,6 +264,10 @@ std::vector<std::chrono::nanoseconds> busy_times(const std::string& stat) {
 }
 
 }  // namespace
+
+std::vector<PciDevice> probe_pci_devices(const std::string& root) {
+  return probe_pci(root.empty() ? "/" : root);
+}
 
 HostFacts probe_host(const std::string& root) {
   const fs::path top = root.empty() ? "/" : root;

@@ -42,11 +42,29 @@ struct NumaNode {
   std::vector<int> cpus;
 };
 
+// A way to divide a device among guests (mdev): a profile of virtual GPUs.
+struct MediatedType {
+  std::string id;    // "nvidia-63", its name in sysfs
+  std::string name;  // "GRID P4-1Q"
+  int available = 0;
+
+  bool operator==(const MediatedType&) const = default;
+};
+
 struct PciDevice {
   std::string address;  // 0000:00:1f.2
   std::uint16_t vendor = 0, device = 0, subsystem_vendor = 0, subsystem_device = 0;
   std::uint32_t class_code = 0;  // 24 bits: base class, subclass, interface
   std::string driver;
+  std::uint8_t revision = 0;
+  std::optional<int> iommu_group;         // none: nothing holds its DMA to a guest's memory
+  int functions = 0, most_functions = 0;  // virtual ones that it has and can have (SR-IOV)
+  std::string physical_function;          // of a virtual one: whose it is, by address
+  std::string interface;                  // of a network card: eth0
+  std::vector<MediatedType> mediated;
+
+  // A bridge has an IOMMU's group too, and is nobody's.
+  bool can_be_passed_through() const { return iommu_group && class_code >> 16 != 0x06; }
 };
 
 struct BlockDevice {
@@ -86,6 +104,7 @@ struct HostFacts {
 
 // Reads everything; blocks for a few milliseconds. `root` stands before /proc and /sys (tests).
 HostFacts probe_host(const std::string& root = "");
+std::vector<PciDevice> probe_pci_devices(const std::string& root = "");
 Volume probe_volume(const std::string& path);
 
 // One reading of the running totals; usage is the difference of two.
@@ -116,8 +135,8 @@ struct CheckInput {
   std::optional<std::string> no_kvm_reason;  // Capabilities::accelerator_reason; none: KVM works
   Volume datastore;
 };
-// Pure. One entry for each: 64-bit processor, cores, no-execute, virtualization, hypervisor, memory,
-// network adapter, storage adapter, disk space.
+// Pure. One entry for each: 64-bit processor, cores, no-execute, virtualization, hypervisor,
+// memory, network adapter, storage adapter, disk space.
 std::vector<Requirement> check(const CheckInput& input);
 
 }  // namespace virga::hypervisor

@@ -171,6 +171,14 @@ void visit_fields(Visitor& visit, T& it) {
   visit("stateDirectory", it.state_directory);
 }
 template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, PassthroughDevice>
+void visit_fields(Visitor& visit, T& it) {
+  visit("key", it.key);
+  visit("slot", it.slot);
+  visit("address", it.address);
+  visit("iommuGroup", it.iommu_group);
+}
+template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, SystemIdentity>
 void visit_fields(Visitor& visit, T& it) {
   visit("manufacturer", it.manufacturer);
@@ -204,6 +212,7 @@ void visit_fields(Visitor& visit, T& it) {
   visit("sound", it.sound);
   visit("watchdog", it.watchdog);
   visit("tpm", it.tpm);
+  visit("passthrough", it.passthrough);
   visit("bootOrder", it.boot_order);
   visit("bootDelayMs", it.boot_delay_ms);
   visit("bootRetryMs", it.boot_retry_ms);
@@ -430,6 +439,19 @@ void validate_usb(const MachineSpec& spec) {
   }
 }
 
+void validate_passthrough(const MachineSpec& spec) {
+  std::set<int> slots;
+  std::set<std::string> addresses;
+  for (const PassthroughDevice& device : spec.passthrough) {
+    const std::string id = device_id(device);
+    require(device.slot >= 0 && device.slot < 16, id, "{}: slot {} is not one of 0…15", id,
+            device.slot);
+    require(slots.insert(device.slot).second, id, "{}: slot {} is taken", id, device.slot);
+    require(addresses.insert(device.address).second, id, "{}: {} is another device's too", id,
+            device.address);
+  }
+}
+
 template <class Devices>
 void collect_ids(const Devices& devices, std::set<int>& keys, std::set<std::string>& ids) {
   for (const auto& device : devices) {
@@ -475,6 +497,9 @@ std::string device_id(const SoundCard& card) {
 }
 std::string device_id(const Watchdog& watchdog) {
   return fmt::format("watchdog-{}", watchdog.key);
+}
+std::string device_id(const PassthroughDevice& device) {
+  return fmt::format("passthrough-{}", device.key);
 }
 std::string device_id(const Tpm& tpm) {
   return fmt::format("tpm-{}", tpm.key);
@@ -544,7 +569,9 @@ const Disk* contested_disk(const MachineSpec& spec, const MachineSpec& other) {
 
 std::optional<std::string> unsavable_device(const MachineSpec& spec) {
   const auto nvme = std::ranges::find(spec.controllers, ControllerModel::nvme, &Controller::model);
-  return nvme == spec.controllers.end() ? std::nullopt : std::optional(device_id(*nvme));
+  if (nvme != spec.controllers.end()) return device_id(*nvme);
+  if (!spec.passthrough.empty()) return device_id(spec.passthrough.front());
+  return std::nullopt;
 }
 
 void validate(const MachineSpec& spec) {
@@ -563,6 +590,7 @@ void validate(const MachineSpec& spec) {
   if (spec.sound) collect_ids(std::vector{*spec.sound}, keys, ids);
   if (spec.watchdog) collect_ids(std::vector{*spec.watchdog}, keys, ids);
   if (spec.tpm) collect_ids(std::vector{*spec.tpm}, keys, ids);
+  collect_ids(spec.passthrough, keys, ids);
   validate_controllers(spec);
   std::set<std::pair<int, int>> places;
   for (const Disk& disk : spec.disks) {
@@ -576,6 +604,7 @@ void validate(const MachineSpec& spec) {
   validate_serial_ports(spec);
   validate_parallel_ports(spec);
   validate_usb(spec);
+  validate_passthrough(spec);
   require(!spec.tpm || !spec.tpm->state_directory.empty(), spec.id,
           "{} has a TPM that can remember nothing", spec.name);
   for (const std::string& id : spec.boot_order)

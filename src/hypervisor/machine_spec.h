@@ -153,6 +153,17 @@ struct Tpm {
   bool operator==(const Tpm&) const = default;
 };
 
+// A PCI device of the host that the guest has to itself; VFIO has it already. It keeps all of the
+// guest's memory in place, and its state cannot be saved.
+struct PassthroughDevice {
+  int key = 0;
+  int slot = 0;         // 0…15
+  std::string address;  // "0000:3b:00.0"
+  int iommu_group = 0;
+
+  bool operator==(const PassthroughDevice&) const = default;
+};
+
 // What SMBIOS type 1 tells the guest beside the UUID. Empty strings leave the backend's words.
 struct SystemIdentity {
   std::string manufacturer;
@@ -190,6 +201,7 @@ struct MachineSpec {
   std::optional<SoundCard> sound;
   std::optional<Watchdog> watchdog;
   std::optional<Tpm> tpm;
+  std::vector<PassthroughDevice> passthrough;
 
   std::vector<std::string> boot_order;  // device ids; empty: disks, CD-ROMs, NICs as listed
   std::uint32_t boot_delay_ms = 0;
@@ -201,7 +213,8 @@ struct MachineSpec {
 
 // Ids: "scsi-1000", "sata-15000", "nvme-31000", "ide-200", "disk-2000", "cdrom-3002", "nic-4000",
 // "serial-9000", "floppy-8000", "parallel-10000", "usb-7000", "usb-device-7100", "sound-5000",
-// "watchdog-18000", "tpm-11000".
+// "watchdog-18000", "tpm-11000",
+// "passthrough-13000".
 std::string device_id(const Controller&);
 std::string device_id(const Disk&);
 std::string device_id(const Cdrom&);
@@ -214,6 +227,7 @@ std::string device_id(const UsbDevice&);
 std::string device_id(const SoundCard&);
 std::string device_id(const Watchdog&);
 std::string device_id(const Tpm&);
+std::string device_id(const PassthroughDevice&);
 
 // The element with this key, or an Error (not_found) naming it.
 const Controller& find_controller(const MachineSpec&, int key);
@@ -238,7 +252,7 @@ bool is_hot_pluggable(ControllerModel model);
 const Disk* contested_disk(const MachineSpec& spec, const MachineSpec& other);
 
 // The id of a device whose state cannot be saved, and with which no machine can be suspended:
-// QEMU's NVMe controllers know no way. nullopt: there is none.
+// QEMU's NVMe controllers know no way, the host's devices have none. nullopt: there is none.
 std::optional<std::string> unsavable_device(const MachineSpec& spec);
 
 // Throws Error naming the device and the rule it breaks: duplicate keys or slots, a controller that

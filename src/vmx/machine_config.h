@@ -37,6 +37,7 @@ constexpr int max_network_adapters = 10;
 constexpr int max_serial_ports = 32;
 constexpr int max_parallel_ports = 3;
 constexpr int max_floppies = 2;
+constexpr int max_passthrough_devices = 16;
 constexpr int max_usb_devices = 20;
 
 // --- Controllers and what hangs on them --------------------------------------------------------
@@ -175,6 +176,18 @@ struct ParallelPort {
   bool start_connected = true;
 
   bool operator==(const ParallelPort&) const = default;
+};
+
+// A PCI device of the host: the one with that id, or else any that is allowed and has the label.
+struct PassthroughDevice {
+  int number = 0;                    // pciPassthruN
+  std::string id;                    // "0000:3b:00.0"
+  std::string vendor_id, device_id;  // hexadecimal, of the one with that id
+  std::string system_id;             // of the host that has it
+  std::string allowed;               // "10de:1bb3 8086:1572:8086:0001:02": with subsystem, revision
+  std::string label;                 // empty: any
+
+  bool operator==(const PassthroughDevice&) const = default;
 };
 
 // Of the following a machine has at most one, whose keys have no number: "sound.present".
@@ -322,6 +335,7 @@ struct MachineConfig {
   std::vector<SoundCard> sound_cards;
   std::vector<Watchdog> watchdogs;
   std::vector<Tpm> tpms;
+  std::vector<PassthroughDevice> passthrough;
   Video video;
   UsbControllers usb;
   std::vector<UsbDevice> usb_devices;

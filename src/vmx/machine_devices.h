@@ -57,12 +57,23 @@ void visit_keys(Keys& keys, Watchdog& it) {
 template <class Keys>
 void visit_keys(Keys&, Tpm&) {}
 
+template <class Keys>
+void visit_keys(Keys& keys, PassthroughDevice& it) {
+  keys.text("id", it.id, "");
+  keys.text("vendorId", it.vendor_id, "");
+  keys.text("deviceId", it.device_id, "");
+  keys.text("systemId", it.system_id, "");
+  keys.text("allowedDevices", it.allowed, "");
+  keys.text("customLabel", it.label, "");
+}
+
 // Calls visit(name, count, member) for each of these kinds: "serial", 32, their vector.
 template <class Visit>
 void for_each_kind(Visit&& visit) {
   visit("serial", max_serial_ports, &MachineConfig::serial_ports);
   visit("parallel", max_parallel_ports, &MachineConfig::parallel_ports);
   visit("floppy", max_floppies, &MachineConfig::floppies);
+  visit("pciPassthru", max_passthrough_devices, &MachineConfig::passthrough);
   visit("sound", 1, &MachineConfig::sound_cards);
   visit("vwdt", 1, &MachineConfig::watchdogs);
   visit("vtpm", 1, &MachineConfig::tpms);

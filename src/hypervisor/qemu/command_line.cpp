@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "hypervisor/qemu/devices.h"
+#include "hypervisor/vfio.h"
 
 namespace virga::hypervisor {
 namespace {
@@ -41,6 +42,7 @@ class Builder {
     add_sound();
     if (spec_.watchdog) add_device(watchdog_device(*spec_.watchdog));
     add_tpm();
+    add_passthrough();
     add("-S");
     if (restoring) add("-incoming", "defer");
     return std::move(line_);
@@ -297,6 +299,19 @@ class Builder {
       if (!device.path.empty())
         hand_over(fdset_of(device.key), Inherited::Kind::read_write, device.path);
       add_device(usb_device(device));
+    }
+  }
+
+  // QEMU knows a VFIO group by its path alone.
+  void add_passthrough() {
+    if (spec_.passthrough.empty()) return;
+    constexpr std::uint64_t beside_memory = 1ULL << 30;  // what devices map of their own
+    line_.locked_bytes = (spec_.memory_mib << 20) + beside_memory;
+    line_.nodes.emplace_back("/dev/vfio/vfio");
+    add_device(passthrough_bridge());
+    for (const PassthroughDevice& device : spec_.passthrough) {
+      line_.nodes.push_back(vfio_group_node(device.iommu_group));
+      add_device(passthrough_device(device));
     }
   }
 

@@ -43,6 +43,8 @@ struct Inherited {
 struct CommandLine {
   std::vector<std::string> argv;
   std::vector<Inherited> inherited;  // numbered from first_inherited without a gap
+  std::vector<std::string> nodes;    // of /dev, which QEMU opens itself: its user must be able to
+  std::uint64_t locked_bytes = 0;    // of memory, which it must be allowed to keep in place
 };
 constexpr int first_inherited = 3;
 

@@ -17,6 +17,7 @@ constexpr int usb_slot = 0x1a;
 constexpr int xhci_slot = 0x1b;
 constexpr int sound_slot = 0x1c;
 constexpr int watchdog_slot = 0x1d;
+constexpr int passthrough_slot = 0x1f;
 
 std::string pci_slot(int slot) {
   return fmt::format("{:#x}", slot);
@@ -350,6 +351,20 @@ std::vector<json::object> sound_devices(const SoundCard& card, const std::string
   }
   return {{{"driver", "intel-hda"}, {"id", id}, {"bus", "pci.0"}, {"addr", pci_slot(sound_slot)}},
           {{"driver", "hda-duplex"}, {"bus", id + ".0"}, {"cad", 0}, {"audiodev", audiodev}}};
+}
+
+json::object passthrough_bridge() {
+  return {{"driver", "pci-bridge"}, {"id", "passthrough"},
+          {"bus", "pci.0"},         {"addr", pci_slot(passthrough_slot)},
+          {"chassis_nr", 1},        {"shpc", false}};
+}
+
+json::object passthrough_device(const PassthroughDevice& device) {
+  return {{"driver", "vfio-pci"},
+          {"id", device_id(device)},
+          {"host", device.address},
+          {"bus", "passthrough"},
+          {"addr", pci_slot(device.slot + 1)}};
 }
 
 json::object watchdog_device(const Watchdog& watchdog) {

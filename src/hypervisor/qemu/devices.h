@@ -8,6 +8,7 @@
 // a machine always looks the same to its guest:
 //   02 display   03 agent port   04…07 SCSI 0…3   08…0b AHCI 0…3   0c…15 NIC 0…9
 //   16…19 NVMe 0…3   1a UHCI and EHCI   1b xHCI   1c sound   1d watchdog
+//   1f a bridge, and on it 01…10 devices of the host 0…15
 #pragma once
 
 #include <array>
@@ -36,6 +37,9 @@ std::vector<json::object> usb_controller_devices(const UsbController& controller
 json::object usb_device(const UsbDevice& device);
 // `audiodev`: the id of its audio backend.
 std::vector<json::object> sound_devices(const SoundCard& card, const std::string& audiodev);
+// The bridge that devices of the host hang on.
+json::object passthrough_bridge();
+json::object passthrough_device(const PassthroughDevice& device);
 json::object watchdog_device(const Watchdog& watchdog);
 // `netdev`: the id of its network backend.
 json::object nic_device(const MachineSpec& spec, const Nic& nic, const std::string& netdev);

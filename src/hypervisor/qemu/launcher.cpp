@@ -46,6 +46,7 @@ struct ChildPlan {
   std::vector<char*> argv;
   std::vector<std::pair<int, int>> descriptors;
   int output;
+  std::uint64_t locked_bytes;
   bool ends_with_parent;
   const Account* account;
   int go;       // one byte comes when before_exec() is through
@@ -100,6 +101,9 @@ void set_limits(const ChildPlan& plan) {
   ::getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max = std::min(files.rlim_max, open_files);
   if (::setrlimit(RLIMIT_NOFILE, &files) != 0) fail(plan, "limit open files");
+  const rlimit locked{plan.locked_bytes, plan.locked_bytes};
+  if (plan.locked_bytes > 0 && ::setrlimit(RLIMIT_MEMLOCK, &locked) != 0)
+    fail(plan, "raise the limit of locked memory");
 }
 
 // The system calls themselves: the library's wrappers take locks that another thread of the daemon
@@ -195,6 +199,7 @@ Launched launch(const LaunchRequest& request,
   ChildPlan plan{.program = find_program(request.argv.front()),
                  .descriptors = request.descriptors,
                  .output = request.output,
+                 .locked_bytes = request.locked_bytes,
                  .ends_with_parent = request.ends_with_parent,
                  .account = request.account ? &*request.account : nullptr};
   for (const auto& argument : request.argv)

@@ -31,7 +31,8 @@ struct LaunchRequest {
   std::optional<Account> account;                // none: stay who we are
   std::vector<std::pair<int, int>> descriptors;  // {ours, number in the new process}
   int output = -1;                               // becomes its standard output and error
-  bool ends_with_parent = false;  // it is killed when the thread that launched it ends
+  std::uint64_t locked_bytes = 0;  // of memory that it may keep in place; 0: the limit stays
+  bool ends_with_parent = false;   // it is killed when the thread that launched it ends
 };
 
 struct Launched {

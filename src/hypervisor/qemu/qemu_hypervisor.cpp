@@ -46,6 +46,15 @@ Fd take(std::map<int, Fd>& open, int key, const std::string& id, const char* wha
   return std::move(found->second);
 }
 
+// /dev/vfio/vfio is everybody's; a group's is its one guest's.
+void hand_over_node(const std::string& node, const std::optional<Account>& account) {
+  if (!fs::exists(node))
+    throw error(ErrorKind::not_found, node, "{} is not there: the device is not bound to VFIO",
+                node);
+  if (account && ::geteuid() == 0 && ::chown(node.c_str(), account->uid, account->gid) != 0)
+    throw system_error(node, "cannot hand over");
+}
+
 Fd open_tpm_control(Fd& emulators_end) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
@@ -102,6 +111,8 @@ Started launch_guest(Preparation& with) {
   request.argv = line.argv;
   if (!with.options.user.empty())
     request.account = find_account(with.options.user, with.platform.kvm);
+  request.locked_bytes = line.locked_bytes;
+  for (const std::string& node : line.nodes) hand_over_node(node, request.account);
   std::vector<Fd> files;
   for (const Inherited& wanted : line.inherited) {
     files.push_back(open_inherited(wanted, with));

@@ -14,7 +14,8 @@ TEST(ConfigTarget, ListsTheHostsDevices) {
   devices.serial_ports = {"/dev/ttyS0", "/dev/ttyS1"};
   devices.parallel_ports = {"/dev/parport0"};
   vim::ConfigTarget target;
-  list_host_devices(devices, target);
+  list_host_devices(
+      devices, [](const auto&) { return ""; }, "host-1", target);
   ASSERT_EQ(target.cdRom.size(), 1u);
   EXPECT_EQ(target.cdRom[0]->name, "/dev/sr0");
   ASSERT_EQ(target.serial.size(), 2u);
@@ -36,7 +37,8 @@ TEST(ConfigTarget, NamesUsbDevicesByTheirPlace) {
   hypervisor::HostDevices devices;
   devices.usb = {keyboard};
   vim::ConfigTarget target;
-  list_host_devices(devices, target);
+  list_host_devices(
+      devices, [](const auto&) { return ""; }, "host-1", target);
   ASSERT_EQ(target.usb.size(), 1u);
   const vim::VirtualMachineUsbInfo& info = *target.usb[0];
   EXPECT_EQ(info.name, "path:2/0/2");
@@ -45,6 +47,37 @@ TEST(ConfigTarget, NamesUsbDevicesByTheirPlace) {
   EXPECT_EQ(info.vendor, 0x046d);
   EXPECT_THAT(info.family, ElementsAre("hid_bootable", "hid"));
   EXPECT_THAT(info.speed, ElementsAre("low"));
+}
+
+TEST(ConfigTarget, ListsPciDevicesThatVmsCanHave) {
+  hypervisor::HostDevices devices;
+  devices.pci = {
+      {.address = "0000:3b:00.0",
+       .vendor = 0x10de,
+       .device = 0x1bb3,
+       .class_code = 0x030200,
+       .driver = "vfio-pci",
+       .iommu_group = 17,
+       .mediated = {{"nvidia-63", "GRID P4-1Q", 8}}},
+      {.address = "0000:5e:00.0",
+       .driver = "i40e",
+       .iommu_group = 20,
+       .functions = 4,
+       .interface = "ens3f0"},
+      {.address = "0000:00:01.0", .class_code = 0x060400, .driver = "vfio-pci", .iommu_group = 1}};
+  vim::ConfigTarget target;
+  list_host_devices(
+      devices, [](const auto&) { return "lab"; }, "host-1", target);
+  ASSERT_EQ(target.pciPassthrough.size(), 1u);
+  EXPECT_EQ(target.pciPassthrough[0]->pciDevice.id, "0000:3b:00.0");
+  EXPECT_EQ(target.pciPassthrough[0]->systemId, "host-1");
+  ASSERT_EQ(target.dynamicPassthrough.size(), 1u);
+  EXPECT_EQ(target.dynamicPassthrough[0]->customLabel, "lab");
+  EXPECT_EQ(target.dynamicPassthrough[0]->vendorId, 0x10de);
+  ASSERT_EQ(target.sriov.size(), 1u);
+  EXPECT_EQ(target.sriov[0]->pnic, "ens3f0");
+  ASSERT_EQ(target.sharedGpuPassthroughTypes.size(), 1u);
+  EXPECT_EQ(target.sharedGpuPassthroughTypes[0]->vgpu, "GRID P4-1Q");
 }
 
 }  // namespace

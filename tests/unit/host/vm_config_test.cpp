@@ -530,7 +530,6 @@ INSTANTIATE_TEST_SUITE_P(
                  "config.vmProfile (a VirtualMachineDefinedProfileSpec)"},
         Unserved{"bus_logic", add_plain<vim::VirtualBusLogicController>,
                  "adding a VirtualBusLogicController"},
-        Unserved{"passthrough", add_plain<vim::VirtualPCIPassthrough>, "VirtualPCIPassthrough"},
         Unserved{"vmxnet2", [](Spec& s) { add(s, card<vim::VirtualVmxnet2>("Lab")); },
                  "adding a VirtualVmxnet2"},
         Unserved{"rdma", [](Spec& s) { add(s, card<vim::VirtualVmxnet3Vrdma>("Lab")); },

@@ -2,6 +2,7 @@
 // API, and to the hypervisor.
 #include "base/error.h"
 #include "host/config_target.h"
+#include "host/pci_patterns.h"
 #include "host/serial_uri.h"
 #include "vm_config_specs.h"
 
@@ -325,6 +326,136 @@ TEST_F(VmDevices, SecureBootNeedsEfiAndItsHardware) {
   present.hardware_version = 11;
   spec.bootOptions.edit().efiSecureBootEnabled = true;
   expect_fault<vim::InvalidArgument>("vmx-13", [&] { change_vm(spec); });
+}
+
+// --- PCI devices of the host -------------------------------------------------------------------
+
+hypervisor::PciDevice gpu(const std::string& address, int group) {
+  return {.address = address,
+          .vendor = 0x10de,
+          .device = 0x1bb3,
+          .subsystem_vendor = 0x10de,
+          .class_code = 0x030200,
+          .driver = "vfio-pci",
+          .iommu_group = group};
+}
+
+vim::VirtualPCIPassthrough with_backing(Ptr<vim::VirtualDeviceBackingInfo> backing) {
+  vim::VirtualPCIPassthrough device;
+  device.key = -1;
+  device.backing = std::move(backing);
+  return device;
+}
+
+vim::VirtualPCIPassthrough device_at_place(const std::string& id) {
+  vim::VirtualPCIPassthroughDeviceBackingInfo backing;
+  backing.id = id;
+  return with_backing(model::share(std::move(backing)));
+}
+
+vim::VirtualPCIPassthrough any_gpu(const std::string& label = "") {
+  vim::VirtualPCIPassthroughDynamicBackingInfo backing;
+  vim::VirtualPCIPassthroughAllowedDevice& allowed = backing.allowedDevice.emplace_back();
+  allowed.vendorId = 0x10de;
+  allowed.deviceId = 0x1bb3;
+  if (!label.empty()) backing.customLabel = label;
+  return with_backing(model::share(std::move(backing)));
+}
+
+struct VmPassthrough : VmDevices {
+  VmPassthrough() {
+    devices.pci = {gpu("0000:3b:00.0", 17), gpu("0000:af:00.0", 18)};
+    around.context.pci_label = [this](const std::string& address) { return labels[address]; };
+    around.context.pci_in_use = [this](const std::string& address) { return address == taken; };
+    spec.memoryReservationLockedToMax = true;
+  }
+  std::vector<std::string> addresses() {
+    std::vector<std::string> all;
+    for (const auto& device : machine().passthrough) all.push_back(device.address);
+    return all;
+  }
+  std::map<std::string, std::string> labels;
+  std::string taken;
+};
+
+TEST_F(VmPassthrough, AStaticDeviceIsTheOneWithThatId) {
+  add(spec, device_at_place("0000:af:00.0"));
+  apply();
+  EXPECT_EQ(present.memory.reservation, present.memory_mib);
+  const auto machine = this->machine();
+  ASSERT_EQ(machine.passthrough.size(), 1u);
+  EXPECT_EQ(machine.passthrough[0], (hypervisor::PassthroughDevice{13000, 0, "0000:af:00.0", 18}));
+  const auto info = this->info();
+  const auto* backing = device_at<vim::VirtualPCIPassthrough>(info, 13000)
+                            .backing.as<vim::VirtualPCIPassthroughDeviceBackingInfo>();
+  ASSERT_NE(backing, nullptr);
+  EXPECT_EQ(backing->deviceId, "0x1bb3");
+  EXPECT_EQ(backing->vendorId, 0x10de);
+  taken = "0000:af:00.0";
+  expect_fault<vim::GenericVmConfigFault>("another virtual machine", [&] { this->machine(); });
+  taken.clear();
+  devices.pci[1].driver = "nouveau";
+  expect_fault<vim::GenericVmConfigFault>("not enabled for passthrough", [&] { this->machine(); });
+}
+
+TEST_F(VmPassthrough, ADynamicDeviceIsAnyThatFits) {
+  add(spec, any_gpu());
+  add(spec, any_gpu());
+  apply();
+  EXPECT_EQ(present.passthrough[0].allowed, "10de:1bb3");
+  EXPECT_THAT(addresses(), ElementsAre("0000:3b:00.0", "0000:af:00.0"));
+  taken = "0000:3b:00.0";
+  expect_fault<vim::GenericVmConfigFault>("PCI device 1: no device 10de:1bb3", [&] { machine(); });
+  present.passthrough.pop_back();
+  EXPECT_THAT(addresses(), ElementsAre("0000:af:00.0"));
+}
+
+TEST_F(VmPassthrough, ADynamicDeviceHasTheLabel) {
+  add(spec, any_gpu("render"));
+  apply();
+  expect_fault<vim::GenericVmConfigFault>("labelled render", [&] { machine(); });
+  labels["0000:af:00.0"] = "render";
+  EXPECT_THAT(addresses(), ElementsAre("0000:af:00.0"));
+}
+
+TEST_F(VmPassthrough, AllMemoryIsReserved) {
+  spec = {};
+  add(spec, any_gpu());
+  apply();
+  expect_fault<vim::GenericVmConfigFault>("must be equal to its 2048 MB", [&] { machine(); });
+  present.memory.reservation = 2048;
+  EXPECT_NO_THROW(machine());
+  expect_fault<vim::NotSupported>("PCI device 0", [&] { require_savable(present); });
+}
+
+TEST_F(VmPassthrough, WhatCannotBePassedThroughIsNamed) {
+  devices.pci[0].iommu_group.reset();
+  add(spec, device_at_place("0000:3b:00.0"));
+  const auto fault = expect_fault<vim::InvalidDeviceBacking>("no IOMMU stands before it",
+                                                             [&] { change_vm(spec); });
+  EXPECT_EQ(fault.property, "virtualDeviceSpec.device.backing.id");
+  spec = {};
+  add(spec, device_at_place("0000:99:00.0"));
+  expect_fault<vim::InvalidDeviceBacking>("no PCI device '0000:99:00.0'", [&] { change_vm(spec); });
+  spec = {};
+  vim::VirtualPCIPassthroughVmiopBackingInfo vgpu;
+  vgpu.vgpu = "grid_p4-1q";
+  add(spec, with_backing(model::share(std::move(vgpu))));
+  expect_fault<vim::NotSupported>("VmiopBackingInfo", [&] { change_vm(spec); });
+  present.hardware_version = 15;
+  spec = {};
+  add(spec, any_gpu());
+  expect_fault<vim::DeviceUnsupportedForVmVersion>("vmx-17", [&] { change_vm(spec); });
+}
+
+TEST(PciPatterns, SurviveTheirText) {
+  const std::vector<PciPattern> patterns = {
+      {0x10de, 0x1bb3}, {0x8086, 0x1572, 0x8086, std::nullopt, std::uint16_t{2}}};
+  EXPECT_EQ(format_pci_patterns(patterns), "10de:1bb3 8086:1572:8086:*:0002");
+  EXPECT_EQ(parse_pci_patterns(format_pci_patterns(patterns)), patterns);
+  EXPECT_TRUE(parse_pci_patterns("10de 10de: :1bb3 10de:1bb3:1:2:3:4 x:y 10000:1").empty());
+  EXPECT_TRUE(matches(patterns, gpu("0000:3b:00.0", 1)));
+  EXPECT_FALSE(matches({{0x10de, 0x1bb3, std::uint16_t{1}}}, gpu("0000:3b:00.0", 1)));
 }
 
 // --- All ---------------------------------------------------------------------------------------

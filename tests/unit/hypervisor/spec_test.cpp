@@ -70,6 +70,8 @@ MachineSpec full_spec() {
                       {.key = 7120, .controller_key = 7000, .model = UsbDeviceModel::tablet}};
   spec.sound = {.key = 5000};
   spec.watchdog = {.key = 18000};
+  spec.passthrough = {{.key = 13000, .slot = 0, .address = "0000:3b:00.0", .iommu_group = 17},
+                      {.key = 13015, .slot = 15, .address = "0000:3b:00.1", .iommu_group = 18}};
   spec.tpm = {.key = 11000, .state_directory = "/ds/web/web.vtpm"};
   spec.boot_order = {"cdrom-16000", "disk-2000"};
   spec.boot_delay_ms = 3000;
@@ -156,8 +158,10 @@ TEST(ContestedDisk, IsOneThatOnlyOneOfTheTwoShares) {
   EXPECT_EQ(contested_disk(full_spec(), other), nullptr);
 }
 
-TEST(UnsavableDevice, IsAnNvmeController) {
+TEST(UnsavableDevice, IsAnNvmeControllerOrTheHosts) {
   MachineSpec spec = full_spec();
+  EXPECT_EQ(unsavable_device(spec), "passthrough-13000");
+  spec.passthrough.clear();
   EXPECT_EQ(unsavable_device(spec), std::nullopt);
   spec.controllers.push_back({.key = 31000, .model = ControllerModel::nvme});
   EXPECT_EQ(unsavable_device(spec), "nvme-31000");
@@ -278,9 +282,9 @@ TEST(CommandLine, GivesEveryDeviceAnAddressOfItsOwn) {
        devices_of(build_command_line(full_spec(), platform, "/r", false)))
     if (const json::value* address = device.if_contains("addr"))
       addresses.insert(std::string(address->as_string()));
-  EXPECT_EQ(addresses,
-            (std::multiset<std::string>{"0x2", "0x3", "0x4", "0x7", "0x8", "0xc", "0x15", "0x1a.0",
-                                        "0x1a.1", "0x1a.2", "0x1a.7", "0x1b", "0x1c", "0x1d"}));
+  EXPECT_EQ(addresses, (std::multiset<std::string>{"0x2", "0x3", "0x4", "0x7", "0x8", "0xc", "0x15",
+                                                   "0x1a.0", "0x1a.1", "0x1a.2", "0x1a.7", "0x1b",
+                                                   "0x1c", "0x1d", "0x1f", "0x1", "0x10"}));
 }
 
 TEST(CommandLine, KeepsAddressesWhenOtherDevicesGo) {
@@ -331,6 +335,21 @@ TEST(CommandLine, PutsAMachineWithSecureBootOnQ35) {
   EXPECT_EQ(devices.at("cdrom-3002").at("bus"), "ide.3");
   EXPECT_FALSE(devices.at("cdrom-3002").contains("unit"));
   EXPECT_TRUE(devices.contains("floppy-controller"));
+}
+
+TEST(CommandLine, PassesDevicesThroughWithAllMemoryInPlace) {
+  const CommandLine line = build_command_line(full_spec(), platform, "/run", false);
+  const DevicesById devices = devices_of(line);
+  EXPECT_EQ(json::serialize(devices.at("passthrough-13015")),
+            R"({"driver":"vfio-pci","id":"passthrough-13015","host":"0000:3b:00.1",)"
+            R"("bus":"passthrough","addr":"0x10"})");
+  EXPECT_EQ(devices.at("passthrough").at("driver"), "pci-bridge");
+  EXPECT_EQ(line.nodes,
+            (std::vector<std::string>{"/dev/vfio/vfio", "/dev/vfio/17", "/dev/vfio/18"}));
+  EXPECT_EQ(line.locked_bytes, (2048ULL << 20) + (1ULL << 30));
+  MachineSpec without = full_spec();
+  without.passthrough.clear();
+  EXPECT_EQ(build_command_line(without, platform, "/run", false).locked_bytes, 0u);
 }
 
 TEST(CommandLine, CallsTheFarEndOfASerialLine) {

@@ -538,7 +538,9 @@ struct QemuTpm : Qemu {
     for (const pid_t pid : emulators()) {
       const Fd process = open_pidfd(pid);
       pollfd ended{process.get(), POLLIN, 0};
-      if (process) EXPECT_EQ(::poll(&ended, 1, 60'000), 1);
+      if (process) {
+        EXPECT_EQ(::poll(&ended, 1, 60'000), 1);
+      }
     }
   }
 };
@@ -551,8 +553,9 @@ TEST_F(QemuTpm, LivesAsLongAsTheMachine) {
   await_no_emulator();
   machine = start(spec, {.restore_from = lab.path("guest.vmss")});
   ASSERT_EQ(emulators().size(), 1u);
-  if (!guest_user().empty())
+  if (!guest_user().empty()) {
     EXPECT_THAT(status_line(emulators().front(), "Uid"), Not(HasSubstr("\t0")));
+  }
   lab.run(machine->power_off());
   await_no_emulator();
   machine = start(spec);

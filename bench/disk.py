@@ -29,10 +29,10 @@ from harness.host import HostProcess            # noqa: E402
 MIB = 1 << 20
 # What is done, the command that does it, and the bytes it moves.
 WORK = {
-    "write, 1 MiB": ("dd if=/dev/zero of=/dev/sdb bs=1M count={mib} oflag=direct conv=fsync", 1),
-    "read, 1 MiB": ("dd if=/dev/sdb of=/dev/null bs=1M count={mib} iflag=direct", 1),
-    "write, 4 KiB": ("dd if=/dev/zero of=/dev/sdb bs=4k count={small} oflag=direct", 1 / 16),
-    "read, 4 KiB": ("dd if=/dev/sdb of=/dev/null bs=4k count={small} iflag=direct", 1 / 16),
+    "write, 1 MiB": ("dd if=/dev/zero of={disk} bs=1M count={mib} oflag=direct conv=fsync", 1),
+    "read, 1 MiB": ("dd if={disk} of=/dev/null bs=1M count={mib} iflag=direct", 1),
+    "write, 4 KiB": ("dd if=/dev/zero of={disk} bs=4k count={small} oflag=direct", 1 / 16),
+    "read, 4 KiB": ("dd if={disk} of=/dev/null bs=4k count={small} iflag=direct", 1 / 16),
 }
 
 
@@ -82,6 +82,11 @@ def bare_guest(system, disk, folder):
         process.wait()
 
 
+def disk_of_size(console, size):
+    """Guests name their disks in the order in which they happen to find them."""
+    return console.output(f"grep -lx {size // 512} /sys/block/sd*/size | cut -d/ -f4").strip()
+
+
 def megabytes_per_second(console, command, size):
     output = console.output(f"cat /proc/uptime; {command} 2>/dev/null; cat /proc/uptime", seconds=600)
     begin, end = (float(up) for up in re.findall(r"^([\d.]+) [\d.]+$", output, re.M))
@@ -110,13 +115,16 @@ def measure(client, rounds, mib, folder):
     served = Console(client, vm)
     served.booted()
     with bare_guest(system, work, folder) as bare:
+        disks = {side: f"/dev/{disk_of_size(side, mib * MIB)}" for side in (served, bare)}
         runs = []
         for number in range(rounds + 1):
             run = {}
             for what, (command, share) in WORK.items():
-                command = command.format(mib=mib, small=mib * MIB // 16 // 4096)
+                small = mib * MIB // 16 // 4096
                 order = (served, bare) if number % 2 else (bare, served)
-                rates = [megabytes_per_second(side, command, mib * MIB * share) for side in order]
+                rates = [megabytes_per_second(
+                    side, command.format(disk=disks[side], mib=mib, small=small), mib * MIB * share)
+                    for side in order]
                 run[what] = tuple(rates if number % 2 else reversed(rates))
             print(f"disk: round {number}: " + ", ".join(
                 f"{what} {ours:.1f}/{theirs:.1f}" for what, (ours, theirs) in run.items()),

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/uuid.h"
 #include "datastore/beneath.h"
+#include "datastore/mount.h"
 
 namespace virga::datastore {
 namespace {
@@ -27,31 +28,42 @@ std::string make_identifier() {
   return text;
 }
 
-std::string read_identifier(int root, const std::string& subject) {
-  const Fd fd = open_beneath(root, join(private_folder, "uuid"), O_RDONLY, 0, subject);
-  char buffer[64];
+bool is_there(int root, const std::string& path) {
+  struct stat status;
+  return ::fstatat(root, path.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+// What hosts agree on in the private folder: a small file each.
+std::string read_private_file(int root, const std::string& name, const std::string& subject) {
+  const Fd fd = open_beneath(root, join(private_folder, name), O_RDONLY, 0, subject);
+  char buffer[512];
   const ssize_t size = ::read(fd.get(), buffer, sizeof buffer);
-  if (size < 0) throw system_error(subject, "cannot read the identifier of");
-  const std::string_view text(buffer, static_cast<std::size_t>(size));
-  const std::string identifier(text.substr(0, text.find('\n')));
+  if (size < 0) throw system_error(subject, "cannot read what hosts agreed on in");
+  return std::string(buffer, static_cast<std::size_t>(size));
+}
+
+std::string read_identifier(int root, const std::string& subject) {
+  const std::string text = read_private_file(root, "uuid", subject);
+  const std::string identifier = text.substr(0, text.find('\n'));
   if (identifier.size() != 35 ||
       identifier.find_first_not_of("0123456789abcdef-") != std::string::npos)
     throw error(ErrorKind::damaged, subject, "the identifier of {} is damaged", subject);
   return identifier;
 }
 
-// Several hosts may do this at once: the first one's identifier stands.
-void write_identifier(int root, const std::string& subject) {
+// Several hosts may do this at once: the first one's text stands.
+void publish_private_file(int root, const std::string& name, const std::string& text,
+                          const std::string& subject) {
   const Fd folder = open_beneath(root, private_folder, O_PATH | O_DIRECTORY, 0, subject);
-  const std::string draft = "uuid." + random_hex(8);
+  const std::string draft = fmt::format("{}.{}", name, random_hex(8));
   const Fd fd = open_beneath(folder.get(), draft, O_WRONLY | O_CREAT | O_EXCL, 0600, subject);
   try {
-    write_all(fd.get(), make_identifier() + "\n", subject);
+    write_all(fd.get(), text, subject);
     if (::fsync(fd.get()) != 0) throw system_error(subject, "cannot sync");
-    const auto entry = [&](const std::string& name) {
-      return Entry{Fd(::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0)), name, subject};
+    const auto entry = [&](const std::string& leaf) {
+      return Entry{Fd(::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0)), leaf, subject};
     };
-    rename_entry(entry(draft), entry("uuid"), IfExists::fail);
+    rename_entry(entry(draft), entry(name), IfExists::fail);
   } catch (const Error& failure) {
     ::unlinkat(folder.get(), draft.c_str(), 0);
     if (failure.kind() != ErrorKind::already_exists) throw;
@@ -78,21 +90,32 @@ bool make_private_folders(int root, const std::string& subject) {
   return true;
 }
 
+// Once a host has found that leases are needed, all hosts keep to them.
+std::optional<LeaseTiming> find_leases(int root, bool read_only, const std::string& subject) {
+  if (!is_there(root, join(private_folder, "leases"))) {
+    struct stat status;
+    if (read_only || ::fstatat(root, "", &status, AT_EMPTY_PATH) != 0 ||
+        !locks_stay_local(read_file("/proc/self/mountinfo"), status.st_dev))
+      return std::nullopt;
+    publish_private_file(root, "leases", serialise(LeaseTiming{}), subject);
+  }
+  return parse_lease_timing(read_private_file(root, "leases", subject), subject);
+}
+
 }  // namespace
 
-Datastore::Datastore(std::string name, const fs::path& root) : name_(std::move(name)), root_(root) {
+Datastore::Datastore(std::string name, const fs::path& root, std::string host_uuid)
+    : name_(std::move(name)), root_(root), host_uuid_(std::move(host_uuid)) {
   vmx::check_datastore_name(name_);
   root_fd_ = virga::open_file(root, O_PATH | O_DIRECTORY);
   read_only_ = !make_private_folders(root_fd_.get(), root.string()) ||
                ::faccessat(root_fd_.get(), ".", W_OK, 0) != 0;
-  const auto has_identifier = [&] {
-    struct stat status;
-    return ::fstatat(root_fd_.get(), join(private_folder, "uuid").c_str(), &status,
-                     AT_SYMLINK_NOFOLLOW) == 0;
-  };
-  if (!has_identifier() && !read_only_) write_identifier(root_fd_.get(), root.string());
+  const auto has_identifier = [&] { return is_there(root_fd_.get(), join(private_folder, "uuid")); };
+  if (!has_identifier() && !read_only_)
+    publish_private_file(root_fd_.get(), "uuid", make_identifier() + "\n", root.string());
   uuid_ = has_identifier() ? read_identifier(root_fd_.get(), root.string())
                            : computed_identifier(root_fd_.get(), root.string());
+  leases_ = find_leases(root_fd_.get(), read_only_, root.string());
 }
 
 Space Datastore::space() const {

@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 
 #include "base/file.h"
+#include "datastore/lease_timing.h"
 #include "vmx/datastore_path.h"
 
 namespace virga::datastore {
@@ -33,8 +35,9 @@ struct Space {
 class Datastore {
  public:
   // Opens the folder, giving it an identifier at the first time. Throws not_found when there is no
-  // folder, and invalid_argument for a name vmx::check_datastore_name refuses.
-  Datastore(std::string name, const fs::path& root);
+  // folder, and invalid_argument for a name vmx::check_datastore_name refuses. `host_uuid` names
+  // this host among those that share the folder.
+  Datastore(std::string name, const fs::path& root, std::string host_uuid = {});
 
   const std::string& name() const { return name_; }
   // "5f3a2b1c-0d4e5f60-7182-93a4b5c6d7e8", the same for every host that shares the folder. It is
@@ -43,6 +46,11 @@ class Datastore {
   std::string url() const { return "ds:///vmfs/volumes/" + uuid_ + "/"; }
   const fs::path& root() const { return root_; }
   bool read_only() const { return read_only_; }
+  // Set where leases (lease.h) keep hosts apart, because file locks do not reach all of them. They
+  // all have to do the same: PRIVATE/leases tells them, which the first host that finds it so makes,
+  // or an administrator.
+  const std::optional<LeaseTiming>& leases() const { return leases_; }
+  const std::string& host_uuid() const { return host_uuid_; }
 
   Space space() const;
 
@@ -69,7 +77,9 @@ class Datastore {
   fs::path root_;
   Fd root_fd_;
   std::string uuid_;
+  std::string host_uuid_;
   bool read_only_ = false;
+  std::optional<LeaseTiming> leases_;
 };
 
 // A file or folder of a datastore.

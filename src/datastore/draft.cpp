@@ -155,6 +155,11 @@ Fd seize_record(const Datastore& datastore, const std::string& id) {
   }
 }
 
+// What the ids of this host's drafts begin with, where a sweep has to know them.
+std::string id_prefix(const Datastore& datastore) {
+  return datastore.leases() ? datastore.host_uuid().substr(0, 8) : "";
+}
+
 bool has_record(const Datastore& datastore, const std::string& id) {
   struct stat status;
   return status_of(entry_of(datastore, record_path(id), true), status);
@@ -165,7 +170,7 @@ bool has_record(const Datastore& datastore, const std::string& id) {
 Draft::Draft(std::shared_ptr<const Datastore> datastore) : datastore_(std::move(datastore)) {
   // A sweep may take the new record for an abandoned one before it is locked: then another is made.
   for (;;) {
-    id_ = random_hex(8);
+    id_ = id_prefix(*datastore_) + random_hex(8);
     record_ = datastore_->open_any(record_path(id_), O_RDWR | O_CREAT | O_EXCL);
     struct stat status;
     if (try_lock(record_.get(), whole_file, LockMode::exclusive) &&
@@ -225,6 +230,7 @@ std::size_t sweep(const Datastore& datastore) {
     found.insert(item.name.substr(0, item.name.find('-')));
   std::size_t swept = 0;
   for (const std::string& id : found) {
+    if (!id.starts_with(id_prefix(datastore))) continue;
     if (const Fd record = seize_record(datastore, id)) {
       recover(datastore, id, record.get());
       ++swept;

@@ -6,7 +6,8 @@
 // crash, looks whether the pivot is still there and knows which of them to carry out.
 //
 // The record is held by an OFD lock as long as its process lives, so that a sweep, on this host or
-// on another that shares the folder, leaves work in progress alone.
+// on another that shares the folder, leaves work in progress alone. Where such locks do not reach
+// other hosts (Datastore::leases()), each sweeps only what it began itself.
 #pragma once
 
 #include <cstdint>

@@ -191,7 +191,7 @@ Async<void> Daemon::restore() {
   co_await network_system_->start();
   co_await host_->storage_system->start();
   co_await pci_passthru_system_->start();
-  restore_datastores(*host_);
+  co_await restore_datastores(*host_);
   if (host_->datastores.empty()) {
     const fs::path folder = host_->identity.state / kFirstDatastore;
     fs::create_directories(folder);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "datastore/browse.h"
 #include "host/host_datastore_browser.h"
@@ -15,6 +16,9 @@ namespace virga::host {
 namespace {
 
 constexpr const char* kTable = "datastore";  // uuid → "name\npath"
+// Where an NFS export is mounted → a NasExport. Written before the export is mounted, and erased
+// after it is unmounted: one that no datastore lies at is left over.
+constexpr const char* kExports = "nfs export";
 
 vim::DatastoreCapability capability() {
   vim::DatastoreCapability capability;
@@ -24,21 +28,31 @@ vim::DatastoreCapability capability() {
   return capability;
 }
 
-vim::DatastoreHostMount mount(const datastore::Datastore& files) {
+vim::DatastoreHostMount mount(const datastore::Datastore& files, const NasMount* nas) {
   vim::DatastoreHostMount mount;
   mount.key = names::host_system;
   // As the .vmx files name it; where it really is, info.path tells.
   mount.mountInfo.path = "/vmfs/volumes/" + files.uuid();
   mount.mountInfo.accessMode = files.read_only() ? "readOnly" : "readWrite";
   mount.mountInfo.mounted = true;
-  mount.mountInfo.accessible = true;
+  mount.mountInfo.accessible = !nas || nas->failure().empty();
+  if (!*mount.mountInfo.accessible) mount.mountInfo.inaccessibleReason = "AllPathsDown_Start";
   return mount;
 }
 
-void fill(vim::DatastoreProperties& p, const MoRef& self, const datastore::Datastore& files,
-          const datastore::Space& space, std::uint64_t uncommitted) {
-  p.name = files.name();
-  vim::LocalDatastoreInfo info;
+vim::HostNasVolume volume_of(const NasExport& source, const std::string& name) {
+  vim::HostNasVolume volume;
+  volume.type = "NFS";
+  volume.name = name;
+  volume.remoteHost = source.host;
+  volume.remotePath = source.path;
+  volume.remoteHostNames.push_back(source.host);
+  volume.securityType = "AUTH_SYS";
+  return volume;
+}
+
+void fill_info(vim::DatastoreInfo& info, const datastore::Datastore& files,
+               const datastore::Space& space) {
   info.name = files.name();
   info.url = files.url();
   info.freeSpace = static_cast<std::int64_t>(space.free);
@@ -46,17 +60,37 @@ void fill(vim::DatastoreProperties& p, const MoRef& self, const datastore::Datas
   info.maxVirtualDiskCapacity = info.maxFileSize;
   info.maxMemoryFileSize = info.maxFileSize;
   info.timestamp = model::now();
+}
+
+model::Ptr<vim::DatastoreInfo> info_of(const datastore::Datastore& files, const NasMount* nas,
+                                       const datastore::Space& space) {
+  if (nas) {
+    vim::NasDatastoreInfo info;
+    fill_info(info, files, space);
+    vim::HostNasVolume volume = volume_of(nas->source(), files.name());
+    volume.capacity = static_cast<std::int64_t>(space.capacity);
+    info.nas = model::share(std::move(volume));
+    return model::share(std::move(info));
+  }
+  vim::LocalDatastoreInfo info;
+  fill_info(info, files, space);
   info.path = files.root().string();
-  p.info = model::share(std::move(info));
+  return model::share(std::move(info));
+}
+
+void fill(vim::DatastoreProperties& p, const MoRef& self, const datastore::Datastore& files,
+          const NasMount* nas, const datastore::Space& space, std::uint64_t uncommitted) {
+  p.name = files.name();
+  p.info = info_of(files, nas, space);
   p.summary.edit().datastore = self;
   p.summary.edit().name = files.name();
   p.summary.edit().url = files.url();
   p.summary.edit().capacity = static_cast<std::int64_t>(space.capacity);
   p.summary.edit().freeSpace = static_cast<std::int64_t>(space.free);
   p.summary.edit().uncommitted = static_cast<std::int64_t>(uncommitted);
-  p.summary.edit().accessible = true;
-  p.summary.edit().multipleHostAccess = false;
-  p.summary.edit().type = "OTHER";
+  p.summary.edit().accessible = !nas || nas->failure().empty();
+  p.summary.edit().multipleHostAccess = files.leases().has_value();
+  p.summary.edit().type = nas ? "NFS" : "OTHER";
   p.summary.edit().maintenanceMode = "normal";
 }
 
@@ -77,26 +111,60 @@ void check_name(const Host& host, const std::string& name) {
 
 }  // namespace
 
-Datastore::Datastore(Host& host, MoRef self, std::shared_ptr<const datastore::Datastore> files)
+Datastore::Datastore(Host& host, MoRef self, std::shared_ptr<const datastore::Datastore> files,
+                     std::shared_ptr<NasMount> nas)
     : Entity(host, self,
              [&] {
                auto properties =
                    entity_properties<Properties>(files->name(), names::datastore_folder);
                properties.capability = model::share(capability());
-               properties.host.push_back(mount(*files));
+               properties.host.push_back(mount(*files, nas.get()));
                properties.browser = {"HostDatastoreBrowser", "browser-" + self.value};
-               fill(properties, self, *files, files->space(), 0);
+               fill(properties, self, *files, nas.get(), files->space(), 0);
                return properties;
              }()),
-      files_(std::move(files)) {}
+      files_(std::move(files)),
+      nas_(std::move(nas)) {
+  if (!files_->leases()) return;
+  lease_ = std::make_shared<DatastoreLease>(host, *files_);
+  lease_->start();
+}
+
+void Datastore::follow_mount() {
+  if (!nas_) return;
+  const std::weak_ptr<Object> weak = weak_from_this();
+  nas_->follow([weak] {
+    if (const auto me = std::static_pointer_cast<Datastore>(weak.lock())) me->show_accessibility();
+  });
+}
+
+void Datastore::show_accessibility() {
+  update([&](Properties& p) {
+    p.host.clear();
+    p.host.push_back(mount(*files_, nas_.get()));
+    p.summary.edit().accessible = nas_->failure().empty();
+  });
+  host().datastores_changed();
+}
+
+void Datastore::require_accessible() const {
+  if (!nas_ || nas_->failure().empty()) return;
+  vim::InaccessibleDatastore detail;
+  detail.datastore = self();
+  detail.name = properties().name;
+  detail.detail = nas_->failure();
+  throw kernel::Fault(std::move(detail), fmt::format("{} is not accessible: {}.", properties().name,
+                                                     nas_->failure()));
+}
 
 Async<void> Datastore::refresh() {
+  if (nas_ && !nas_->failure().empty()) co_return;
   const auto files = files_;
   const auto work = [files] {
     return std::pair(files->space(), datastore::uncommitted_space(*files));
   };
   const auto found = co_await offload(host().kernel.workers, work);
-  update([&](Properties& p) { fill(p, self(), *files, found.first, found.second); });
+  update([&](Properties& p) { fill(p, self(), *files, nas_.get(), found.first, found.second); });
 }
 
 Async<void> Datastore::RefreshDatastore(model::Call&, const vim::RefreshDatastoreRequestType&) {
@@ -122,7 +190,7 @@ Async<void> Datastore::rename(std::string name, std::string user) {
     throw kernel::Fault(std::move(detail), fmt::format("{} on {} is busy with a task.",
                                                        vm->properties().name, before));
   }
-  files_ = std::make_shared<datastore::Datastore>(name, files_->root());
+  files_ = std::make_shared<datastore::Datastore>(name, files_->root(), host().identity.uuid);
   record(host(), *files_);
   const auto me = std::static_pointer_cast<Datastore>(shared_from_this());
   host().datastores.erase(before);
@@ -154,8 +222,7 @@ Async<MoRef> Datastore::Rename_Task(model::Call& call, const vim::RenameRequestT
 
 Async<void> Datastore::DestroyDatastore(model::Call& call,
                                         const vim::DestroyDatastoreRequestType&) {
-  close_datastore(host(), self(), kernel::context(call).user());
-  co_return;
+  co_await close_datastore(host(), self(), kernel::context(call).user());
 }
 
 Async<MoRef> Datastore::Destroy_Task(model::Call& call, const vim::DestroyRequestType&) {
@@ -164,15 +231,16 @@ Async<MoRef> Datastore::Destroy_Task(model::Call& call, const vim::DestroyReques
   co_return host().kernel.tasks.run(
       call, {"Destroy_Task", "Datastore.destroy", self(), properties().name},
       [this, user](kernel::TaskHandle&) -> Async<Any> {
-        close_datastore(host(), self(), user);
+        co_await close_datastore(host(), self(), user);
         co_return Any();
       });
 }
 
 std::shared_ptr<Datastore> open_datastore(Host& host, const std::string& name,
-                                          const std::string& path) {
+                                          const std::string& path,
+                                          std::shared_ptr<NasMount> nas) {
   check_name(host, name);
-  auto files = std::make_shared<const datastore::Datastore>(name, path);
+  auto files = std::make_shared<const datastore::Datastore>(name, path, host.identity.uuid);
   for (const auto& [other, existing] : host.datastores) {
     if (existing->files()->uuid() == files->uuid())
       throw kernel::duplicate_name(other, existing->self());
@@ -180,13 +248,14 @@ std::shared_ptr<Datastore> open_datastore(Host& host, const std::string& name,
   datastore::sweep(*files);
   record(host, *files);
   const MoRef ref{"Datastore", files->uuid()};
-  auto opened = std::make_shared<Datastore>(host, ref, files);
+  auto opened = std::make_shared<Datastore>(host, ref, files, std::move(nas));
+  opened->follow_mount();
   host.kernel.inventory.emplace<HostDatastoreBrowser>(host, opened->properties().browser, ref);
   host.add_datastore(opened);
   return opened;
 }
 
-void close_datastore(Host& host, const MoRef& ref, const std::string& user) {
+Async<void> close_datastore(Host& host, MoRef ref, std::string user) {
   const auto closed = host.datastore(ref);
   const std::string name = closed->properties().name;
   if (!closed->properties().vm.empty()) {
@@ -195,7 +264,9 @@ void close_datastore(Host& host, const MoRef& ref, const std::string& user) {
     detail.name = name;
     throw kernel::Fault(std::move(detail), fmt::format("Virtual machines lie on {}.", name));
   }
+  const auto nas = closed->nas();
   host.kernel.database->erase(kTable, closed->files()->uuid());
+  if (closed->lease()) closed->lease()->stop();
   host.kernel.inventory.remove(closed->properties().browser);
   host.remove_datastore(ref);
   vim::DatastoreRemovedOnHostEvent event;
@@ -203,14 +274,122 @@ void close_datastore(Host& host, const MoRef& ref, const std::string& user) {
   event.datastore.datastore = ref;
   host.post(std::move(event), fmt::format("Removed datastore {} from {}", name, host.identity.name),
             user);
+  if (!nas) co_return;
+  co_await nas->unmount();
+  host.kernel.database->erase(kExports, nas_folder(host, nas->source()));
 }
 
-void restore_datastores(Host& host) {
+// --- NFS ----------------------------------------------------------------------------------------
+
+namespace {
+
+void record(Host& host, const NasExport& source) {
+  const json::object object{
+      {"host", source.host}, {"path", source.path}, {"read_only", source.read_only}};
+  host.kernel.database->put(kExports, nas_folder(host, source), json::serialize(object));
+}
+
+NasExport recorded_export(const std::string& document) {
+  const json::value value = json::parse(document);
+  return {std::string(value.at("host").as_string()), std::string(value.at("path").as_string()),
+          value.at("read_only").as_bool()};
+}
+
+// vSphere's faults for a mount that failed.
+[[noreturn]] void refuse_mount(const Error& failure, const std::string& name,
+                               const NasExport& source) {
+  const auto refuse = [&](auto fault) {
+    fault.name = name;
+    throw kernel::Fault(std::move(fault), failure.what());
+  };
+  switch (failure.kind()) {
+    case ErrorKind::timed_out:
+      refuse(vim::NetworkInaccessible{});
+      break;
+    case ErrorKind::access_denied:
+      refuse(vim::NoPermissionOnNasVolume{});
+      break;
+    case ErrorKind::not_found: {
+      vim::InvalidNetworkResource fault;
+      fault.remoteHost = source.host;
+      fault.remotePath = source.path;
+      refuse(std::move(fault));
+      break;
+    }
+    default:
+      break;
+  }
+  vim::PlatformConfigFault fault;
+  fault.text = failure.what();
+  throw kernel::Fault(std::move(fault), failure.what());
+}
+
+// Datastores whose folder is that path.
+bool is_recorded(const Host& host, const std::string& path) {
+  for (const auto& [uuid, text] : host.kernel.database->all(kTable))
+    if (text.ends_with("\n" + path)) return true;
+  return false;
+}
+
+// Mounts what datastores need, and takes away what a killed daemon was about to mount or unmount.
+Async<std::map<std::string, std::shared_ptr<NasMount>>> restore_mounts(Host& host) {
+  std::map<std::string, std::shared_ptr<NasMount>> mounts;
+  for (const auto& [folder, document] : host.kernel.database->all(kExports)) {
+    if (!is_recorded(host, folder)) {
+      const auto remove = [folder = folder] { nfs::remove_stray_mount(folder); };
+      co_await offload(host.kernel.workers, remove);
+      host.kernel.database->erase(kExports, folder);
+      continue;
+    }
+    NasExport source = recorded_export(document);
+    auto& mount = mounts[folder];  // nullptr: it could not be mounted
+    try {
+      mount = co_await NasMount::open(host, std::move(source));
+    } catch (const Error& failure) {
+      logger("datastore")->error("{}", failure.what());
+    }
+  }
+  co_return mounts;
+}
+
+}  // namespace
+
+Async<std::shared_ptr<Datastore>> open_nas_datastore(Host& host, std::string name,
+                                                     NasExport source) {
+  check_name(host, name);
+  const std::string folder = nas_folder(host, source);
+  if (host.kernel.database->get(kExports, folder))
+    throw kernel::already_exists(source.host + ":" + source.path);
+  record(host, source);
+  std::shared_ptr<NasMount> nas;
+  std::shared_ptr<Datastore> opened;
+  std::exception_ptr failure;
+  std::optional<Error> refused;
+  try {
+    NasExport wanted = source;
+    nas = co_await NasMount::open(host, std::move(wanted));
+    opened = open_datastore(host, name, folder, nas);
+  } catch (const Error& error) {
+    refused = error;
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (opened) co_return opened;
+  if (nas) co_await nas->unmount();
+  host.kernel.database->erase(kExports, folder);
+  if (refused) refuse_mount(*refused, name, source);
+  std::rethrow_exception(failure);
+}
+
+Async<void> restore_datastores(Host& host) {
+  const auto mounts = co_await restore_mounts(host);
   for (const auto& [uuid, text] : host.kernel.database->all(kTable)) {
     const auto newline = text.find('\n');
     const std::string name = text.substr(0, newline), path = text.substr(newline + 1);
+    const auto mount = mounts.find(path);
+    if (mount != mounts.end() && !mount->second) continue;  // an empty folder is not the datastore
     try {
-      open_datastore(host, name, path);
+      open_datastore(host, name, path, mount == mounts.end() ? nullptr : mount->second);
     } catch (const std::exception& failure) {
       logger("datastore")->error("datastore {} at {} is left out: {}", name, path, failure.what());
     }

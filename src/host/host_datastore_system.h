@@ -12,6 +12,8 @@ class HostDatastoreSystem final : public kernel::Implements<vim::HostDatastoreSy
 
   Async<MoRef> CreateLocalDatastore(model::Call&,
                                     const vim::CreateLocalDatastoreRequestType&) override;
+  Async<MoRef> CreateNasDatastore(model::Call&,
+                                  const vim::CreateNasDatastoreRequestType&) override;
   Async<void> RemoveDatastore(model::Call&, const vim::RemoveDatastoreRequestType&) override;
   Async<model::List<vim::HostScsiDisk>> QueryAvailableDisksForVmfs(
       model::Call&, const vim::QueryAvailableDisksForVmfsRequestType&) override;

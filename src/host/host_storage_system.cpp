@@ -28,14 +28,19 @@ void append(storage::Devices& all, storage::Devices more) {
   for (auto& path : more.paths) all.paths.push_back(std::move(path));
 }
 
-vim::HostFileSystemMountInfo describe(const Datastore& datastore) {
-  vim::HostFileSystemMountInfo info;
+model::Ptr<vim::HostFileSystemVolume> volume_of(const Datastore& datastore) {
+  if (datastore.nas()) return datastore.properties().info.as<vim::NasDatastoreInfo>()->nas;
   vim::HostLocalFileSystemVolume volume;
   volume.type = datastore.properties().summary->type;
   volume.name = datastore.properties().name;
   volume.capacity = datastore.properties().summary->capacity;
   volume.device = datastore.files()->root().string();
-  info.volume = model::share(std::move(volume));
+  return model::share(std::move(volume));
+}
+
+vim::HostFileSystemMountInfo describe(const Datastore& datastore) {
+  vim::HostFileSystemMountInfo info;
+  info.volume = volume_of(datastore);
   info.mountInfo = datastore.properties().host.front()->mountInfo;
   info.vStorageSupport = "vStorageUnsupported";
   return info;
@@ -56,7 +61,7 @@ vim::HostPathSelectionPolicyOption policy(const char* key, const char* label,
 HostStorageSystem::HostStorageSystem(Host& host)
     : Implements(host.kernel.inventory, names::storage_system, [] {
         Properties properties;
-        properties.fileSystemVolumeInfo.edit().volumeTypeList = {"OTHER"};
+        properties.fileSystemVolumeInfo.edit().volumeTypeList = {"OTHER", "NFS"};
         return properties;
       }()), host_(host) {
   set_guard(names::host_system);

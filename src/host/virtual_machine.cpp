@@ -330,7 +330,16 @@ Async<Any> VirtualMachine::exclusively(std::shared_ptr<VirtualMachine> self, Wor
     ~Reset() { task.reset(); }
   } reset{self->current_task_};
   self->current_task_ = handle.task();
-  Any result = co_await work(handle);
+  Any result;
+  std::exception_ptr failure;
+  try {
+    co_await self->lock_files();
+    result = co_await work(handle);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_await self->unlock_files();
+  if (failure) std::rethrow_exception(failure);
   if (self->inventory().find(self->self())) co_await self->refresh_storage();
   co_return result;
 }
@@ -370,17 +379,16 @@ void VirtualMachine::require_power_state(vim::VirtualMachinePowerState wanted) c
 
 // --- Configuration ----------------------------------------------------------------------------
 
-Async<void> VirtualMachine::Reload(model::Call&, const vim::ReloadRequestType&) {
-  const auto place = config_file_;
-  const auto work = [place] {
-    const datastore::Download file(place);
-    std::string content(file.size(), '\0');
-    content.resize(file.read(0, content));
-    return content;
-  };
-  const std::string text = co_await offload(host().kernel.workers, work);
+Async<void> VirtualMachine::reload() {
+  const datastore::Location place = config_file_;
+  const auto read = [place] { return datastore::read_small_file(place, vmx::VmxFile::max_size); };
+  const std::string text = co_await offload(host().kernel.workers, read);
   file_ = vmx::VmxFile::parse(text, place.display());
   co_await load();
+}
+
+Async<void> VirtualMachine::Reload(model::Call&, const vim::ReloadRequestType&) {
+  co_await reload();
   update([](Properties& p) {
     p.runtime.edit().connectionState = vim::VirtualMachineConnectionState::connected;
     p.summary.edit().runtime = *p.runtime;

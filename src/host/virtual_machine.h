@@ -3,9 +3,10 @@
 // virtual_machine.cpp holds what the object is and its configuration, virtual_machine_power.cpp its
 // life from power on to off, virtual_machine_creation.cpp how VMs come and go,
 // virtual_machine_identity.cpp what it asks, and how it becomes another when it was copied,
-// virtual_machine_template.cpp how it becomes a template and back. Of its snapshots,
-// virtual_machine_snapshots.cpp keeps account, virtual_machine_snapshot_tasks.cpp has what clients
-// do with them, and virtual_machine_consolidation.cpp merges disks.
+// virtual_machine_template.cpp how it becomes a template and back, virtual_machine_lock.cpp what
+// keeps other hosts from it. Of its snapshots, virtual_machine_snapshots.cpp keeps account,
+// virtual_machine_snapshot_tasks.cpp has what clients do with them, and
+// virtual_machine_consolidation.cpp merges disks.
 #pragma once
 
 #include "host/entity.h"
@@ -59,6 +60,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> wait_for_end(std::chrono::steady_clock::duration timeout) {
     co_await run_ended_.wait(timeout);
   }
+  // Has the lease of its datastore watch over its guest; one that cannot be is ended.
+  Async<void> guard_guest();
   // Its datastore, or one that its disks lie on, is `renamed` now.
   Async<void> follow_renaming(std::shared_ptr<const datastore::Datastore> renamed);
   // Nobody is going to answer what it asks: what waits for that fails.
@@ -68,7 +71,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   MoRef start_revert(model::Call& call, const char* method, const char* description_id, int uid,
                      const std::optional<MoRef>& wanted_host, bool suppress_power_on);
   MoRef start_removal(model::Call& call, int uid, bool with_children, bool merge);
-  Async<void> rename_snapshot(int uid, std::optional<std::string> name,
+  Async<void> rename_snapshot(model::Call& call, int uid, std::optional<std::string> name,
                               std::optional<std::string> description);
   // After a restart of the daemon, once the guest, if one runs, is taken up.
   Async<void> recover_snapshots();
@@ -148,6 +151,14 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   void require_power_state(vim::VirtualMachinePowerState wanted) const;
   [[noreturn]] void refuse_power_state(vim::VirtualMachinePowerState wanted) const;
 
+  // virtual_machine_lock.cpp
+  // For a task: keeps other hosts from the files, where a run does not do so already, and reads what
+  // another has changed.
+  Async<void> lock_files();
+  Async<void> unlock_files();
+  Async<bool> is_up_to_date() const;
+  Async<bool> is_locked_elsewhere() const;
+
   // virtual_machine.cpp
   ConfigContext context() const;
   Datastores datastores() const;
@@ -156,6 +167,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // Looks at the files anew and tells what they are and occupy.
   Async<void> refresh_storage();
   bool consists_of(const std::string& file) const;
+  // Reads the .vmx anew.
+  Async<void> reload();
   Async<void> save_config(vmx::MachineConfig config);
   Async<void> reconfigure(model::Ptr<vim::VirtualMachineConfigSpec> spec, std::string user,
                           kernel::TaskHandle& handle);
@@ -296,7 +309,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   DeviceState device_state_;
   std::optional<MoRef> current_task_;
   VmMemory memory_;
-  std::shared_ptr<VmRun> run_;
+  std::shared_ptr<VmRun> run_;    // without a machine: a task that holds the lock
   std::shared_ptr<PendingQuestion> question_;
   std::string last_question_;    // the id of the last one that was answered
   Signal run_ended_;

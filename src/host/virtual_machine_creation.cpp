@@ -97,11 +97,12 @@ std::vector<datastore::Location> own_files(const datastore::Location& config_fil
   std::vector<datastore::Location> files;
   for (const std::string& name :
        {config.nvram, config.extended_config, config.suspend_state, stem + ".nvram", stem + ".vtpm", stem + ".vmsd",
-        stem + ".vmxf", stem + ".vmss", stem + ".vmx.lck", std::string(log_name),
+        stem + ".vmxf", stem + ".vmss", std::string(log_name),
         std::string("serial0.log")}) {
     if (!name.empty() && name.find('/') == std::string::npos)
       files.push_back(config_file.sibling(name));
   }
+  files.push_back(datastore::lock_file(config_file));
   if (!config_file.datastore->exists(config_file.parent().path)) return files;
   for (const std::string& name : datastore::file_names(config_file.parent())) {
     const bool is_swap = name.starts_with(stem + "-") && name.ends_with(".vswp");
@@ -317,13 +318,16 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   if (twin) config.instance_uuid = make_uuid();
   auto vm =
       std::make_shared<VirtualMachine>(host, next_reference(host), config_file, std::move(file));
+  const bool is_renamed = vm->is_template() != wanted.as_template;
+  if (is_renamed) co_await vm->lock_files();  // another host may have it, and run it
   co_await vm->take_over(config);
   co_await vm->load();
   record(host, *vm);
   host.add_virtual_machine(vm);
   co_await vm->load();
   vm->settle_without_guest();
-  if (vm->is_template() != wanted.as_template) co_await vm->become_template(wanted.as_template);
+  if (is_renamed) co_await vm->become_template(wanted.as_template);
+  if (is_renamed) co_await vm->unlock_files();
   vm->log("Registered by " + user);
   vim::VmRegisteredEvent event;
   event.vm = model::share(argument_of(*vm));
@@ -338,7 +342,8 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
 
 Async<void> VirtualMachine::take_over(vmx::MachineConfig config) {
   if (config == config_) co_return;
-  if (config_file_.datastore->read_only())
+  const bool is_anothers = config_file_.datastore->read_only() || co_await is_locked_elsewhere();
+  if (is_anothers)
     config_ = std::move(config);
   else
     co_await save_config(std::move(config));
@@ -433,6 +438,8 @@ void finish_unfinished(Host& host) {
     const std::string verb = what.substr(0, space), path = what.substr(space + 1);
     try {
       const auto config_file = host.locate(path);
+      const auto owner = datastore::lock_owner(config_file);
+      if (owner && owner->host_uuid != host.identity.uuid) continue;  // it is not ours to finish now
       std::vector<datastore::Location> disks;
       const json::value planned = json::parse(document);
       for (const auto& disk : planned.as_array())

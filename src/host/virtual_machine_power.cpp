@@ -65,8 +65,6 @@ Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handl
     failure = std::current_exception();
   }
   if (failure) {
-    if (const auto run = std::exchange(run_, nullptr))
-      co_await despite_failure(properties().name, run->end());
     const auto fault = kernel::from_exception(failure, "Powering on " + properties().name);
     log("Power on failed: " + fault.message());
     vim::VmFailedToPowerOnEvent event;
@@ -88,8 +86,7 @@ void VirtualMachine::require_host_that_starts_guests() const {
 }
 
 Async<void> VirtualMachine::start_machine(std::string user, kernel::TaskHandle& handle) {
-  run_ = make_run();
-  co_await run_->lock();
+  co_await lock_files();
   co_await settle_identity(user);
   // A person may have taken his time to say who the VM is.
   require_host_that_starts_guests();
@@ -126,6 +123,7 @@ Async<void> VirtualMachine::let_run(std::shared_ptr<hypervisor::Machine> machine
     note_swap_file(running);
     co_await save_config(std::move(running));
     follow(machine);
+    co_await run_->guard();
     co_await machine->resume();
   } catch (...) {
     failure = std::current_exception();
@@ -173,7 +171,7 @@ Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::Machin
     options.restore_from = absolute(state);
   }
   co_await connect_pipes(spec, options);
-  options.held.push_back(run_->share_lock());
+  if (Fd lock = run_->share_lock()) options.held.push_back(std::move(lock));
   co_return options;
 }
 
@@ -388,7 +386,8 @@ Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
   // The .vmx names one as well when the guest has not got to go on from it.
   const bool suspended = !ended.suspend_state.empty();
   log(suspended ? "Suspended" : "Powered off: " + hypervisor::describe(exit));
-  co_await despite_failure(properties().name, save_end(ended));
+  // What another host has by now is not ours to write.
+  if (co_await run->reclaim()) co_await despite_failure(properties().name, save_end(ended));
   config_ = std::move(ended);    // true even when the .vmx could not be written
   co_await despite_failure(properties().name, run->end());
   device_state_ = {};
@@ -436,6 +435,7 @@ Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) 
   // still for a moment, and recover_snapshots() lets it go on.
   if (machine->state() == hypervisor::MachineState::paused && !snapshots_.has_work())
     spawn(host().kernel.executor, "question", wait_for_space("of " + properties().name));
+  co_await guard_guest();
 }
 
 Async<void> VirtualMachine::finish_power_on(std::shared_ptr<hypervisor::Machine> machine) {
@@ -460,7 +460,7 @@ void VirtualMachine::settle_without_guest() {
 Async<void> VirtualMachine::recover_without_guest() {
   const bool readable = properties().runtime->connectionState ==
                         vim::VirtualMachineConnectionState::connected;
-  if (readable) {
+  if (readable && !co_await is_locked_elsewhere()) {
     if (const auto file = memory_.saved_unnoticed()) {
       vmx::MachineConfig suspended = config_;
       suspended.suspend_state = *file;

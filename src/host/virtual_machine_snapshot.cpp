@@ -31,9 +31,9 @@ Async<MoRef> VirtualMachineSnapshot::RemoveSnapshot_Task(model::Call& call,
   co_return vm()->start_removal(call, uid_, r.removeChildren, r.consolidate.value_or(true));
 }
 
-Async<void> VirtualMachineSnapshot::RenameSnapshot(model::Call&,
+Async<void> VirtualMachineSnapshot::RenameSnapshot(model::Call& call,
                                                    const vim::RenameSnapshotRequestType& r) {
-  co_await vm()->rename_snapshot(uid_, r.name, r.description);
+  co_await vm()->rename_snapshot(call, uid_, r.name, r.description);
 }
 
 }  // namespace virga::host

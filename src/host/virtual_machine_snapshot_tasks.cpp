@@ -331,6 +331,7 @@ Async<void> VirtualMachine::revert(int uid, std::string user) {
     run_->ended_by = user;
     co_await running.power_off();
     while (powered_on()) co_await run_ended_.wait();
+    co_await lock_files();
   }
   disks_ = co_await query_disks(config_);
   const vmx::MachineConfig target = config_to_go_back_to(uid);
@@ -474,17 +475,22 @@ Async<MoRef> VirtualMachine::RemoveAllSnapshots_Task(model::Call& call,
       true);
 }
 
-Async<void> VirtualMachine::rename_snapshot(int uid, std::optional<std::string> name,
+Async<void> VirtualMachine::rename_snapshot(model::Call& call, int uid,
+                                            std::optional<std::string> name,
                                             std::optional<std::string> description) {
   snapshot_with(uid);
   if (name) check_name(*name);
-  refuse_while_busy();
-  vmx::SnapshotTree tree = snapshots_.tree();
-  vmx::Snapshot& snapshot = *vmx::find_snapshot(tree, uid);
-  if (name) snapshot.name = *name;
-  if (description) snapshot.description = *description;
-  co_await snapshots_.save(config_file_, std::move(tree));
-  publish_snapshots();
+  const Work rename = [this, uid, name, description](kernel::TaskHandle&) -> Async<Any> {
+    snapshot_with(uid);
+    vmx::SnapshotTree tree = snapshots_.tree();
+    vmx::Snapshot& snapshot = *vmx::find_snapshot(tree, uid);
+    if (name) snapshot.name = *name;
+    if (description) snapshot.description = *description;
+    co_await snapshots_.save(config_file_, std::move(tree));
+    publish_snapshots();
+    co_return Any();
+  };
+  co_await complete_task(call, "RenameSnapshot", "vm.Snapshot.rename", rename);
 }
 
 }  // namespace virga::host

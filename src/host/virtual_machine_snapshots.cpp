@@ -293,6 +293,7 @@ Async<void> VirtualMachine::recover_snapshots() {
       properties().runtime->connectionState == vim::VirtualMachineConnectionState::connected;
   if (!snapshots_.has_work() || !readable || !snapshots_.damage().empty()) co_return;
   try {
+    if (co_await is_locked_elsewhere()) co_return;
     SnapshotWork work = *snapshots_.noted_work();
     co_await finish_snapshot_work(std::move(work));
   } catch (const std::exception& failure) {

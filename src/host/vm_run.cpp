@@ -4,23 +4,53 @@
 #include <unistd.h>
 
 #include "datastore/files.h"
+#include "host/datastore.h"
 #include "host/network.h"
 
 namespace virga::host {
 
+std::shared_ptr<DatastoreLease> VmRun::lease() const {
+  return host_.datastore(identity_.config_file.datastore->uuid())->lease();
+}
+
 Async<void> VmRun::lock() {
+  host_.datastore(identity_.config_file.datastore->uuid())->require_accessible();
+  const auto held = lease();
+  if (held) co_await held->renew();
   const datastore::Location place = identity_.config_file;
   const auto owner = datastore::LockOwner::self(host_.identity.uuid, host_.identity.name);
-  const auto acquire = [place, owner] {
-    return std::make_shared<datastore::VmLock>(datastore::VmLock::acquire(place, owner));
+  const auto attempt = std::make_shared<datastore::LockAttempt>();
+  const auto acquire = [place, owner, attempt]() -> std::shared_ptr<datastore::VmLock> {
+    auto lock = datastore::VmLock::try_acquire(place, owner, *attempt);
+    return lock ? std::make_shared<datastore::VmLock>(std::move(*lock)) : nullptr;
   };
-  lock_ = co_await offload(host_.kernel.workers, acquire);
+  while (!(lock_ = co_await offload(host_.kernel.workers, acquire)))
+    co_await sleep_for(place.datastore->leases()->interval);
+}
+
+Async<bool> VmRun::reclaim() {
+  if (lock_) co_return true;
+  const datastore::Location place = identity_.config_file;
+  const auto owner = datastore::LockOwner::self(host_.identity.uuid, host_.identity.name);
+  const auto reclaim_lock = [place, owner]() -> std::shared_ptr<datastore::VmLock> {
+    auto left = datastore::VmLock::reclaim(place, owner);
+    return left ? std::make_shared<datastore::VmLock>(std::move(*left)) : nullptr;
+  };
+  lock_ = co_await offload(host_.kernel.workers, reclaim_lock);
+  co_return lock_ != nullptr;
 }
 
 Fd VmRun::share_lock() const {
+  if (lock_->fd() < 0) return Fd();
   Fd shared(::fcntl(lock_->fd(), F_DUPFD_CLOEXEC, 0));
   if (!shared) throw system_error(identity_.config_file.display(), "cannot keep the lock of");
   return shared;
+}
+
+Async<void> VmRun::guard() {
+  const auto held = lease();
+  const auto guest = std::make_shared<Fd>(machine_->process());
+  if (held && *guest) co_await held->guard(datastore::lock_file(identity_.config_file).path, guest);
 }
 
 // Sparse: it holds the name and the length of what may be written, and no space.
@@ -52,20 +82,13 @@ Async<void> VmRun::detach(hypervisor::Nic nic) {
 
 Async<void> VmRun::end() {
   machine_.reset();
-  const datastore::Location place = identity_.config_file, swap = identity_.swap_file;
-  const auto owner = datastore::LockOwner::self(host_.identity.uuid, host_.identity.name);
-  const auto release = [place, swap, owner, ours = std::exchange(lock_, nullptr)] {
-    auto lock = ours;
-    if (!lock) {  // it was a former daemon's, whose guest is gone
-      const auto file = datastore::lock_file(place);
-      if (!file.datastore->exists(file.path) && !swap.datastore->exists(swap.path)) return;
-      if (datastore::lock_owner(place)) return;  // another host has the VM by now
-      lock = std::make_shared<datastore::VmLock>(datastore::VmLock::acquire(place, owner));
-    }
-    datastore::remove_if_present(swap);
-    lock->release();
-  };
-  co_await offload(host_.kernel.workers, release);
+  if (co_await reclaim()) {
+    const auto release = [swap = identity_.swap_file, lock = std::exchange(lock_, nullptr)] {
+      datastore::remove_if_present(swap);
+      lock->release();
+    };
+    co_await offload(host_.kernel.workers, release);
+  }
   for (const switching::Port& port : host_.switching->ports()) {
     if (port.vm == identity_.machine_id) co_await host_.switching->detach(port.id);
   }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "datastore/vm_lock.h"
+#include "host/datastore_lease.h"
 #include "host/host.h"
 #include "hypervisor/hypervisor.h"
 
@@ -25,10 +26,16 @@ class VmRun {
   // Before the machine begins.
   void set_machine_id(const std::string& id) { identity_.machine_id = id; }
 
-  // Takes the VM's lock. Throws ErrorKind::busy naming the host that has it.
+  // Takes the VM's lock. Throws ErrorKind::busy naming the host that has it. Where leases keep
+  // hosts apart and that host seems dead, it takes as long as it takes to be sure.
   Async<void> lock();
-  // The lock once more, for the guest to hold: it then lasts as long as the guest.
+  // Whether the lock is ours, be it one that a former daemon took for a guest that is gone.
+  Async<bool> reclaim();
+  // The lock once more, for the guest to hold: it then lasts as long as the guest. Empty where a
+  // lease keeps it.
   Fd share_lock() const;
+  // Where a lease keeps the lock: has its keeper watch over the guest.
+  Async<void> guard();
 
   // Makes the swap file, of that many bytes; 0: the run needs none.
   Async<void> make_swap(std::uint64_t size);
@@ -48,6 +55,8 @@ class VmRun {
   std::string ended_by;  // the user who asked for the end; "" for nobody
 
  private:
+  std::shared_ptr<DatastoreLease> lease() const;
+
   Host& host_;
   Identity identity_;
   std::shared_ptr<datastore::VmLock> lock_;  // none: a former daemon took it, the guest holds it

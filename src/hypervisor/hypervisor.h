@@ -207,6 +207,9 @@ class Machine {
   virtual Async<std::string> screenshot() = 0;
 
   virtual Async<Counters> counters() = 0;
+
+  // A pidfd of the process that is the guest; empty when there is none, or none any more.
+  virtual Fd process() const = 0;
 };
 
 struct StartOptions {

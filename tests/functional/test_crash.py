@@ -318,6 +318,7 @@ def test_a_configuration_survives_a_full_disk(client, small_datastore):
     assert not vm.config.annotation
     filler.unlink()
     client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="now there is room")))
+    fill(small_datastore)
     client.wait(vm.Destroy_Task())
 
 

@@ -6,8 +6,9 @@ import pytest
 from pyVmomi import vim, vmodl
 
 from harness.client import Client, fault
+from harness.crash import crash_everywhere
 from harness.machines import controller, disk
-from test_crash import crash_everywhere, the_vm
+from test_crash import the_vm
 
 
 @pytest.fixture

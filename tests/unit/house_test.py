@@ -9,11 +9,12 @@ FLOORS = {
     "kernel": {"base", "wire", "model"},
     "vmx": {"base"},
     "storage": {"base"},
+    "nfs": {"base"},
     "datastore": {"base", "vmx"},
     "hypervisor": {"base", "vmx", "datastore"},
     "switching": {"base"},
-    "host": {"base", "wire", "model", "kernel", "vmx", "storage", "datastore", "hypervisor",
-             "switching"},
+    "host": {"base", "wire", "model", "kernel", "vmx", "storage", "nfs", "datastore",
+             "hypervisor", "switching"},
     "cli": {"base", "wire", "model", "kernel"},
 }
 # Headers the schema compiler makes belong to a floor as well.

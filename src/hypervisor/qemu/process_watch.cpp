@@ -1,5 +1,6 @@
 #include "hypervisor/qemu/process_watch.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -37,6 +38,10 @@ void ProcessWatch::start(Callback callback) {
 void ProcessWatch::stop() {
   boost::system::error_code ignored;
   process_.cancel(ignored);
+}
+
+Fd ProcessWatch::process() {
+  return Fd(::fcntl(process_.native_handle(), F_DUPFD_CLOEXEC, 0));
 }
 
 void ProcessWatch::kill() {

@@ -27,6 +27,8 @@ class ProcessWatch : public std::enable_shared_from_this<ProcessWatch> {
   void start(Callback callback);
   void stop();
   void kill();
+  // Another descriptor of the process.
+  Fd process();
 
  private:
   asio::posix::stream_descriptor process_;

@@ -88,6 +88,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   std::string serial_log(int key) const override;
   Async<std::string> screenshot() override;
   Async<Counters> counters() override;
+  Fd process() const override { return process_ ? process_->process() : Fd(); }
 
  private:
   // Why the process is going to end, where that is known beforehand.

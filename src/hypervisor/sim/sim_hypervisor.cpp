@@ -285,6 +285,7 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     co_return std::string();
   }
 
+  Fd process() const override { return {}; }
   Async<Counters> counters() override {
     require_alive("measure");
     const auto ran = running_time();

@@ -13,6 +13,11 @@ namespace {
 const LockOwner first{"11111111-1111-4111-8111-111111111111", "first", "boot-a", 10};
 const LockOwner second{"22222222-2222-4222-8222-222222222222", "second", "boot-b", 20};
 
+VmLock acquire(const Location& config, const LockOwner& owner) {
+  LockAttempt attempt;
+  return VmLock::try_acquire(config, owner, attempt).value();
+}
+
 struct VmLockTest : DatastoreTest {
   Location config = at("web/web.vmx");
   void SetUp() override { put("web/web.vmx", ""); }
@@ -20,35 +25,35 @@ struct VmLockTest : DatastoreTest {
 
 TEST_F(VmLockTest, KeepsASecondHostOut) {
   EXPECT_EQ(lock_owner(config), std::nullopt);
-  VmLock lock = VmLock::acquire(config, first);
+  VmLock lock = acquire(config, first);
   EXPECT_EQ(lock_owner(config), first);
   expect_error(ErrorKind::busy, "[ds] web/web.vmx is locked by host first",
-               [&] { VmLock::acquire(config, second); });
+               [&] { acquire(config, second); });
   lock.release();
   EXPECT_FALSE(fs::exists(real("web/web.vmx.lck")));
-  VmLock::acquire(config, second);
+  acquire(config, second);
 }
 
 TEST_F(VmLockTest, TakesOverAFileItsOwnerLeft) {
-  { const VmLock lock = VmLock::acquire(config, first); }
+  { const VmLock lock = acquire(config, first); }
   EXPECT_TRUE(fs::exists(real("web/web.vmx.lck")));
   EXPECT_EQ(lock_owner(config), std::nullopt);
-  const VmLock lock = VmLock::acquire(config, second);
+  const VmLock lock = acquire(config, second);
   EXPECT_EQ(lock_owner(config), second);
 }
 
 TEST_F(VmLockTest, ReleasesOnlyItsOwnFile) {
-  VmLock lock = VmLock::acquire(config, first);
+  VmLock lock = acquire(config, first);
   fs::remove(real("web/web.vmx.lck"));
-  const VmLock other = VmLock::acquire(config, second);
+  const VmLock other = acquire(config, second);
   lock.release();
   EXPECT_EQ(lock_owner(config), second);
 }
 
 TEST_F(VmLockTest, NamesAnOwnerThatDidNotWriteItsName) {
-  VmLock lock = VmLock::acquire(config, first);
+  VmLock lock = acquire(config, first);
   fs::resize_file(real("web/web.vmx.lck"), 5);
-  expect_error(ErrorKind::busy, "locked by another host", [&] { VmLock::acquire(config, second); });
+  expect_error(ErrorKind::busy, "locked by another host", [&] { acquire(config, second); });
 }
 
 TEST_F(VmLockTest, KnowsThisProcess) {
@@ -65,7 +70,7 @@ TEST_F(VmLockTest, LivesAsLongAsTheGuestThatInheritedIt) {
   ASSERT_EQ(::pipe2(keep_running, O_CLOEXEC), 0);
   const pid_t daemon = ::fork();
   if (daemon == 0) {
-    const VmLock lock = VmLock::acquire(config, first);
+    const VmLock lock = acquire(config, first);
     if (::fork() == 0) {
       ::close(keep_running[1]);
       char byte = 'x';
@@ -81,14 +86,14 @@ TEST_F(VmLockTest, LivesAsLongAsTheGuestThatInheritedIt) {
   EXPECT_TRUE(WIFSIGNALED(status));
 
   EXPECT_EQ(lock_owner(config), first);
-  expect_error(ErrorKind::busy, "host first", [&] { VmLock::acquire(config, second); });
+  expect_error(ErrorKind::busy, "host first", [&] { acquire(config, second); });
 
   // The guest's end closes the last writer of `started`: no need to guess when it is over.
   ::close(started[1]);
   ::close(keep_running[1]);
   EXPECT_EQ(::read(started[0], &byte, 1), 0);
   EXPECT_EQ(lock_owner(config), std::nullopt);
-  VmLock::acquire(config, second);
+  acquire(config, second);
   ::close(started[0]);
   ::close(keep_running[0]);
 }

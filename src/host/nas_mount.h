@@ -1,0 +1,49 @@
+// An NFS export that this host has mounted to be a datastore (nfs/mount.h). Kernel executor only.
+#pragma once
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "host/host.h"
+#include "nfs/mount.h"
+
+namespace virga::host {
+
+struct NasExport {
+  std::string host;  // a name or an address
+  std::string path;
+  bool read_only = false;
+};
+
+class NasMount : public std::enable_shared_from_this<NasMount> {
+ public:
+  // Mounts, or finds what a former daemon mounted. Throws as nfs::Mount does.
+  static Async<std::shared_ptr<NasMount>> open(Host& host, NasExport source);
+
+  NasMount(Host& host, NasExport source, std::shared_ptr<nfs::Mount> mount)
+      : host_(host), source_(std::move(source)), mount_(std::move(mount)) {}
+
+  const NasExport& source() const { return source_; }
+  // "" while the server answers, else why it does not: what is asked of the files then waits.
+  const std::string& failure() const { return mount_->failure(); }
+
+  // Calls `changed` whenever that changes, until it is unmounted.
+  void follow(std::function<void()> changed);
+  // What still has files open there keeps them.
+  Async<void> unmount();
+
+ private:
+  static Async<void> watch(std::shared_ptr<NasMount> self, std::function<void()> changed);
+
+  Host& host_;
+  const NasExport source_;
+  const std::shared_ptr<nfs::Mount> mount_;
+  std::shared_ptr<asio::posix::stream_descriptor> news_;
+};
+
+// Where an export is mounted: the same folder at each start.
+std::string nas_folder(const Host& host, const NasExport& source);
+
+}  // namespace virga::host

@@ -67,17 +67,15 @@ Async<void> VirtualMachine::become_template(bool is_template) {
 Async<void> VirtualMachine::MarkAsTemplate(model::Call& call,
                                            const vim::MarkAsTemplateRequestType&) {
   const std::string user = kernel::context(call).user();
-  co_await complete_task(
-      call, "MarkAsTemplate", "VirtualMachine.markAsTemplate",
-      [this, user](kernel::TaskHandle&) -> Async<Any> {
-        require_accessible();
-        if (is_template())
-          throw kernel::invalid_state(properties().name + " is a template already.");
-        require_power_state(vim::VirtualMachinePowerState::poweredOff);
-        co_await become_template(true);
-        log("Made a template by " + user);
-        co_return Any();
-      });
+  const Work work = [this, user](kernel::TaskHandle&) -> Async<Any> {
+    require_accessible();
+    if (is_template()) throw kernel::invalid_state(properties().name + " is a template already.");
+    require_power_state(vim::VirtualMachinePowerState::poweredOff);
+    co_await become_template(true);
+    log("Made a template by " + user);
+    co_return Any();
+  };
+  co_await complete_task(call, "MarkAsTemplate", "VirtualMachine.markAsTemplate", work);
 }
 
 Async<void> VirtualMachine::MarkAsVirtualMachine(model::Call& call,
@@ -85,15 +83,14 @@ Async<void> VirtualMachine::MarkAsVirtualMachine(model::Call& call,
   if (r.pool != names::resource_pool) throw kernel::managed_object_not_found(r.pool);
   if (r.host && *r.host != names::host_system) throw kernel::managed_object_not_found(*r.host);
   const std::string user = kernel::context(call).user();
-  co_await complete_task(call, "MarkAsVirtualMachine", "VirtualMachine.markAsVirtualMachine",
-                         [this, user](kernel::TaskHandle&) -> Async<Any> {
-                           require_accessible();
-                           if (!is_template())
-                             throw kernel::invalid_state(properties().name + " is no template.");
-                           co_await become_template(false);
-                           log("Made a virtual machine by " + user);
-                           co_return Any();
-                         });
+  const Work work = [this, user](kernel::TaskHandle&) -> Async<Any> {
+    require_accessible();
+    if (!is_template()) throw kernel::invalid_state(properties().name + " is no template.");
+    co_await become_template(false);
+    log("Made a virtual machine by " + user);
+    co_return Any();
+  };
+  co_await complete_task(call, "MarkAsVirtualMachine", "VirtualMachine.markAsVirtualMachine", work);
 }
 
 }  // namespace virga::host

@@ -4,8 +4,6 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -13,36 +11,12 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/unix_socket.h"
 
 namespace virga {
 namespace {
 
 constexpr int listener_number = 3;  // of the socket in the companion
-
-sockaddr_un address_of(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    throw error(ErrorKind::invalid_argument, path, "{} is too long for a socket", path);
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  return address;
-}
-
-Fd make_socket() {
-  Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (!fd) throw system_error("socket", "cannot make");
-  return fd;
-}
-
-Fd listen_on(const std::string& path) {
-  Fd fd = make_socket();
-  const sockaddr_un address = address_of(path);
-  ::unlink(path.c_str());
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(fd.get(), 16) != 0)
-    throw system_error(path, "cannot listen on");
-  return fd;
-}
 
 pid_t spawn(const std::vector<std::string>& command, int listener, const std::string& log) {
   posix_spawn_file_actions_t actions;
@@ -71,8 +45,8 @@ pid_t spawn(const std::vector<std::string>& command, int listener, const std::st
 }  // namespace
 
 Fd connect_to_companion(const std::string& socket) {
-  Fd fd = make_socket();
-  const sockaddr_un address = address_of(socket);
+  Fd fd = make_unix_socket(SOCK_SEQPACKET);
+  const sockaddr_un address = unix_address(socket);
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
     return fd;
   if (errno == ECONNREFUSED || errno == ENOENT) return Fd();
@@ -80,28 +54,14 @@ Fd connect_to_companion(const std::string& socket) {
 }
 
 Companion start_companion(std::vector<std::string> command, const std::string& socket) {
-  const Fd listener = listen_on(socket);
+  const Fd listener = listen_unix(socket, SOCK_SEQPACKET);
   command.insert(command.end(), {"--listener", std::to_string(listener_number)});
   const pid_t pid = spawn(command, listener.get(), socket + ".log");
   return {connect_to_companion(socket), pid};
 }
 
 void send_message(int socket, std::string_view text, int descriptor) {
-  iovec data{const_cast<char*>(text.data()), text.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr header{};
-  header.msg_iov = &data;
-  header.msg_iovlen = 1;
-  if (descriptor >= 0) {
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    cmsghdr* rights = CMSG_FIRSTHDR(&header);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
-  }
-  if (::sendmsg(socket, &header, MSG_NOSIGNAL) < 0)
+  if (send_with_descriptor(socket, text, descriptor) < 0)
     throw error(ErrorKind::gone, "companion", "a companion has ended: {}", std::strerror(errno));
 }
 

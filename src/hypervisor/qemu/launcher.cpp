@@ -11,7 +11,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +22,7 @@
 
 #include "base/error.h"
 #include "base/process.h"
+#include "base/unix_socket.h"
 
 namespace virga::hypervisor {
 namespace {
@@ -159,23 +159,6 @@ void await_exec(int pipe, const std::string& program) {
     throw system_error(program, fmt::format("could not {} to run", failure.step), failure.code);
 }
 
-sockaddr_un unix_address(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    throw error(ErrorKind::invalid_argument, path,
-                "{} is too long for a socket: at most {} bytes; choose a shorter run directory",
-                path, sizeof address.sun_path - 1);
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  return address;
-}
-
-Fd make_unix_socket() {
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd) throw system_error("socket", "cannot make");
-  return fd;
-}
-
 }  // namespace
 
 Account find_account(const std::string& user, bool kvm) {
@@ -233,17 +216,6 @@ Launched launch(const LaunchRequest& request,
   }
 }
 
-Fd listen_unix(const std::string& path) {
-  const sockaddr_un address = unix_address(path);
-  Fd fd = make_unix_socket();
-  ::unlink(path.c_str());
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    throw system_error(path, "cannot bind");
-  if (::chmod(path.c_str(), 0600) != 0) throw system_error(path, "cannot protect");
-  if (::listen(fd.get(), 16) != 0) throw system_error(path, "cannot listen on");
-  return fd;
-}
-
 Fd listen_tcp(const std::string& host, int port) {
   const std::string name = fmt::format("{}:{}", host, port);
   addrinfo wanted{}, *found = nullptr;
@@ -265,7 +237,7 @@ Fd listen_tcp(const std::string& host, int port) {
 
 Fd connect_unix(const std::string& path) {
   const sockaddr_un address = unix_address(path);
-  Fd fd = make_unix_socket();
+  Fd fd = make_unix_socket(SOCK_STREAM);
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     throw error(ErrorKind::gone, path, "nobody listens on {}: {}", path, std::strerror(errno));
   return fd;

@@ -46,8 +46,6 @@ struct Launched {
 Launched launch(const LaunchRequest& request,
                 const std::function<void(const ProcessIdentity&)>& before_exec);
 
-// A listening unix socket at `path`, replacing what was there; only its owner may connect.
-Fd listen_unix(const std::string& path);
 // A listening TCP socket. `host`: an address of this machine, or empty for all of them.
 Fd listen_tcp(const std::string& host, int port);
 // A connected unix socket. ErrorKind::gone when nobody listens.

@@ -6,34 +6,11 @@
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <cerrno>
-#include <cstring>
 
 #include "base/error.h"
+#include "base/unix_socket.h"
 
 namespace virga::hypervisor {
-namespace {
-
-// Returns what sendmsg() does.
-ssize_t send_with_descriptor(int socket, std::string_view text, int fd) {
-  iovec part{const_cast<char*>(text.data()), text.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof fd);
-    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  }
-  return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-}  // namespace
-
 LineSocket::LineSocket(asio::any_io_executor executor, std::string peer, std::size_t limit)
     : socket_(std::move(executor)), peer_(std::move(peer)), limit_(limit) {}
 
@@ -57,7 +34,7 @@ void LineSocket::fail(const std::string& doing, const boost::system::error_code&
 
 Async<void> LineSocket::send(std::string_view text, int fd) {
   while (!text.empty()) {
-    const ssize_t n = send_with_descriptor(socket_.native_handle(), text, fd);
+    const ssize_t n = send_with_descriptor(socket_.native_handle(), text, fd, MSG_DONTWAIT);
     if (n >= 0) {
       text.remove_prefix(static_cast<std::size_t>(n));
       fd = -1;

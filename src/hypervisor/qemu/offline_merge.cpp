@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "base/error.h"
+#include "base/unix_socket.h"
 #include "base/uuid.h"
 #include "hypervisor/qemu/block_job.h"
 #include "hypervisor/qemu/command_line.h"

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/unix_socket.h"
 #include "hypervisor/qemu/accelerator.h"
 #include "hypervisor/qemu/command_line.h"
 #include "hypervisor/qemu/launcher.h"

@@ -14,7 +14,7 @@ namespace virga {
 
 // Throws ErrorKind::invalid_argument when the path does not fit.
 sockaddr_un unix_address(const std::string& path);
-// `type`: SOCK_STREAM or SOCK_SEQPACKET.
+// `type`: SOCK_STREAM or SOCK_SEQPACKET, with SOCK_NONBLOCK or without.
 Fd make_unix_socket(int type);
 // A listening socket at `path`, replacing what was there; only its owner may connect.
 Fd listen_unix(const std::string& path, int type = SOCK_STREAM);

@@ -216,6 +216,10 @@ Launched launch(const LaunchRequest& request,
   }
 }
 
+Fd listen_for_qemu(const std::string& path) {
+  return listen_unix(path, SOCK_STREAM | SOCK_NONBLOCK);
+}
+
 Fd listen_tcp(const std::string& host, int port) {
   const std::string name = fmt::format("{}:{}", host, port);
   addrinfo wanted{}, *found = nullptr;
@@ -227,7 +231,7 @@ Fd listen_tcp(const std::string& host, int port) {
     throw error(ErrorKind::invalid_argument, name, "cannot listen on {}: {}", name,
                 ::gai_strerror(code));
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, ::freeaddrinfo);
-  Fd fd(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Fd fd(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
   if (!fd || ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
       ::bind(fd.get(), found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd.get(), 1) != 0)

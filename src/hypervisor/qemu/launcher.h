@@ -46,7 +46,11 @@ struct Launched {
 Launched launch(const LaunchRequest& request,
                 const std::function<void(const ProcessIdentity&)>& before_exec);
 
-// A listening TCP socket. `host`: an address of this machine, or empty for all of them.
+// Sockets for QEMU to accept from. They do not block: while QEMU moves its monitor to a thread of its
+// own, both threads may call accept() for one client, and the one that is left without would hold up
+// the machine for ever (seen with 7.2, once in a thousand starts).
+Fd listen_for_qemu(const std::string& path);
+// `host`: an address of this machine, or empty for all of them.
 Fd listen_tcp(const std::string& host, int port);
 // A connected unix socket. ErrorKind::gone when nobody listens.
 Fd connect_unix(const std::string& path);

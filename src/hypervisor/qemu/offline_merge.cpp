@@ -3,7 +3,6 @@
 #include <fcntl.h>
 
 #include "base/error.h"
-#include "base/unix_socket.h"
 #include "base/uuid.h"
 #include "hypervisor/qemu/block_job.h"
 #include "hypervisor/qemu/command_line.h"
@@ -45,7 +44,7 @@ Fd launch_helper(const QemuOptions& options, const std::string& directory, const
   request.ends_with_parent = true;
   int number = first_inherited;
   std::vector<int> images;
-  files.push_back(listen_unix(qmp_socket(directory)));
+  files.push_back(listen_for_qemu(qmp_socket(directory)));
   request.descriptors.emplace_back(files.back().get(), number);
   for (const DiskImage& image : disk.chain) {
     files.push_back(open_file(image.path, O_RDWR));

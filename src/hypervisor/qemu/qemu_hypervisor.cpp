@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/process.h"
-#include "base/unix_socket.h"
 #include "hypervisor/qemu/accelerator.h"
 #include "hypervisor/qemu/command_line.h"
 #include "hypervisor/qemu/launcher.h"
@@ -67,7 +66,7 @@ Fd open_tpm_control(Fd& emulators_end) {
 Fd open_inherited(const Inherited& wanted, Preparation& with) {
   switch (wanted.kind) {
     case Inherited::Kind::listener:
-      return listen_unix(wanted.path);
+      return listen_for_qemu(wanted.path);
     case Inherited::Kind::tcp_listener:
       return listen_tcp(wanted.address.host, wanted.address.port);
     case Inherited::Kind::read_only:

@@ -130,5 +130,12 @@ TEST_F(Script, NamesAProgramThatCannotRun) {
   }
 }
 
+TEST(ListenForQemu, DoesNotHoldUpWhoAcceptsInVain) {
+  Lab lab;
+  const Fd listener = listen_for_qemu(lab.path("socket"));
+  EXPECT_EQ(::accept(listener.get(), nullptr, nullptr), -1);
+  EXPECT_EQ(errno, EAGAIN);
+}
+
 }  // namespace
 }  // namespace virga::hypervisor

@@ -42,8 +42,14 @@ void check_parent(const ChainLink& delta, const ChainLink& parent) {
                 subject, parent.disk.display());
 }
 
+// What lies in other files than one of the guest's sectors is known by its descriptor.
 Qcow2Backing backing_by(const ChainLink& parent) {
-  return {name_of(parent.extent()), is_delta(parent.descriptor) ? "qcow2" : "raw"};
+  if (is_delta(parent.descriptor)) return {name_of(parent.extent()), "qcow2"};
+  const std::vector<Extent>& extents = parent.descriptor.extents;
+  const bool is_raw =
+      extents.size() == 1 && extents.front().is_flat() && extents.front().offset.value_or(0) == 0;
+  return is_raw ? Qcow2Backing{name_of(parent.extent()), "raw"}
+                : Qcow2Backing{name_of(parent.disk), "vmdk"};
 }
 
 void name_parent(VmdkDescriptor& delta, const ChainLink& parent) {
@@ -157,6 +163,15 @@ void create_delta(const Location& delta, const Location& parent) {
       if (file.datastore->exists(file.path)) remove(file);
     throw;
   }
+}
+
+void create_redo(const Location& image, const Location& parent) {
+  const ChainLink below{parent, read_descriptor(parent)};
+  Qcow2Backing backing = backing_by(below);
+  if (image.sibling(name_of(parent)).path != parent.path)
+    backing.file = parent.datastore->root() / parent.sibling(backing.file).path;
+  if (image.datastore->exists(image.path)) remove(image);
+  write_image(image, {below.descriptor.capacity_sectors() * vmx::sector_size, backing});
 }
 
 void set_parent(const Location& delta, const Location& parent, bool image_too) {

@@ -38,6 +38,10 @@ Location free_delta(const std::vector<ChainLink>& chain);
 // An empty delta of `parent`: it reads as its parent does.
 void create_delta(const Location& delta, const Location& parent);
 
+// The image of such a delta alone, without a descriptor and wherever it is wanted, for changes that
+// will be discarded. Replaces what is there.
+void create_redo(const Location& image, const Location& parent);
+
 // Makes the delta one of another disk, which reads the same as its parent did. A hypervisor that
 // has the delta open may do it for the image itself: `image_too` false.
 void set_parent(const Location& delta, const Location& parent, bool image_too);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/uuid.h"
 #include "datastore/beneath.h"
+#include "datastore/browse.h"
 #include "datastore/disk_build.h"
 #include "datastore/disk_content.h"
 #include "datastore/disk_files.h"
@@ -70,6 +71,24 @@ DiskLayout require_layout(const Location& disk, const VmdkDescriptor& descriptor
   if (const auto layout = layout_of(descriptor)) return *layout;
   throw error(ErrorKind::unsupported, disk.display(), "{} is of type {}", disk.display(),
               descriptor.create_type);
+}
+
+// What deltas hold is worth nothing over a disk of another size or content.
+void require_no_delta(const Location& disk) {
+  const vmx::DatastorePath path(disk.datastore->name(), disk.path);
+  const Location folder{disk.datastore, path.parent().path()};
+  for (const std::string& name : file_names(folder)) {
+    if (!name.ends_with(".vmdk") || name == path.name()) continue;
+    std::optional<VmdkDescriptor> other;
+    try {
+      other = read_descriptor(disk.sibling(name));
+    } catch (const Error&) {
+      continue;  // an extent, or nothing that could stand on the disk
+    }
+    if (other->parent_cid != VmdkDescriptor::no_parent && other->parent_file == path.name())
+      throw error(ErrorKind::invalid_state, disk.display(), "{} cannot change: {} is a delta of it",
+                  disk.display(), disk.sibling(name).display());
+  }
 }
 
 // --- Steps -------------------------------------------------------------------------------------
@@ -232,6 +251,7 @@ void move_disk(const Location& from, const Location& to, IfExists if_exists,
 void extend_disk(const Location& disk, std::uint64_t capacity, bool eager_zero,
                  const Progress& progress, std::stop_token stop) {
   check_capacity(disk, capacity);
+  require_no_delta(disk);
   VmdkDescriptor descriptor = read_descriptor(disk);
   std::vector<OpenExtent> extents;
   extents.push_back(lock_only_extent(disk, descriptor));
@@ -284,6 +304,7 @@ void inflate_disk(const Location& disk, const Progress& progress, std::stop_toke
 }
 
 void zero_fill_disk(const Location& disk, const Progress& progress, std::stop_token stop) {
+  require_no_delta(disk);
   VmdkDescriptor descriptor = read_descriptor(disk);
   const std::vector<OpenExtent> extents = lock_flat_extents(disk, descriptor);
   Meter meter(progress, std::move(stop), disk.display(), capacity_of(descriptor));
@@ -334,6 +355,7 @@ DiskInfo query_disk(const Location& disk) {
   info.uuid = descriptor.uuid;
   info.create_type = descriptor.create_type;
   info.parent = descriptor.parent_file;
+  info.described = descriptor.extents;
   std::vector<Location> files = extent_files(disk, descriptor);
   if (is_embedded(descriptor)) files.push_back(disk);
   for (const Location& file : files) {

@@ -62,6 +62,8 @@ struct DiskInfo {
   std::optional<DiskLayout> layout;  // nullopt: a delta, or a type of no layout we know
   std::string parent;                // the disk this one is a delta of; empty for a base disk
   std::vector<std::string> extents;  // paths in the datastore
+  std::vector<vmx::Extent>
+      described;  // the extents in the disk's order, as the descriptor has them
 };
 
 constexpr std::uint64_t max_disk_capacity = 62ULL << 40;  // bytes; vSphere 7's maximum
@@ -95,7 +97,7 @@ void move_disk(const Location& from, const Location& to, IfExists if_exists = If
                const Progress& progress = {}, std::stop_token stop = {});
 
 // Grows a disk of one flat extent to `capacity` bytes. The new part is as the rest, or eager zeroed
-// when asked for.
+// when asked for. ErrorKind::invalid_state while there is a delta of the disk.
 void extend_disk(const Location& disk, std::uint64_t capacity, bool eager_zero = false,
                  const Progress& progress = {}, std::stop_token stop = {});
 
@@ -107,7 +109,8 @@ void adopt_size(const Location& disk);
 // zeroed disks become eager zeroed. Cancelled, the disk is still what it was, only larger.
 void inflate_disk(const Location& disk, const Progress& progress = {}, std::stop_token stop = {});
 
-// Overwrites the whole disk with zeros: its content is lost.
+// Overwrites the whole disk with zeros: its content is lost. ErrorKind::invalid_state while there is
+// a delta of the disk.
 void zero_fill_disk(const Location& disk, const Progress& progress = {}, std::stop_token stop = {});
 
 // Gives the blocks that hold only zeros back: thin disks, and disks in grains, which are written

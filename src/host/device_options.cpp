@@ -153,7 +153,7 @@ void add_disk(DeviceOptionList& options) {
   constexpr std::int64_t largest = datastore::max_disk_capacity / 1024;
   vim::VirtualDiskFlatVer2BackingOption flat;
   flat.fileNameExtensions = model::share(choice({"vmdk"}));
-  flat.diskMode = choice({"persistent", "independent_persistent"});
+  flat.diskMode = choice({"persistent", "independent_persistent", "independent_nonpersistent"});
   flat.split = flat.writeThrough = bool_option(false, false);
   flat.growable = flat.uuid = true;
   flat.thinProvisioned = flat.eagerlyScrub = bool_option(true, false);
@@ -161,7 +161,7 @@ void add_disk(DeviceOptionList& options) {
   disk.type = "VirtualDisk";
   disk.plugAndPlay = disk.hotRemoveSupported = true;
   disk.capacityInKB = long_option(1, largest, 1 << 20);
-  disk.ioAllocationOption.limitOption = long_option(-1, -1, -1);
+  disk.ioAllocationOption.limitOption = long_option(-1, vmx::max_iops_limit, -1);
   disk.ioAllocationOption.sharesOption = shares_option();
   add_backing(disk, "VirtualDiskFlatVer2BackingInfo", std::move(flat));
   options.add(std::move(disk));

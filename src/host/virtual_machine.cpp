@@ -630,6 +630,11 @@ Async<void> VirtualMachine::change_medium(int drive_key, std::optional<std::stri
 
 Async<void> VirtualMachine::change_live(const hypervisor::MachineSpec& spec, int key,
                                         const ConfigPlan& plan) {
+  for (const auto& disk : spec.disks) {
+    if (disk.key != key) continue;
+    if (hypervisor::find_disk(machine()->spec(), key).iops_limit == disk.iops_limit) co_return;
+    co_return co_await machine()->limit_disk(key, disk.iops_limit);
+  }
   for (const auto& cdrom : spec.cdroms)
     if (cdrom.key == key) co_return co_await change_medium(key, cdrom.path);
   for (const auto& floppy : spec.floppies)

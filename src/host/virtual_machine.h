@@ -214,6 +214,14 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   hypervisor::Machine& running_machine() const;
   void require_tools() const;
 
+  // virtual_machine_redo.cpp
+  Async<void> begin_redos();
+  Async<std::map<int, std::string>> make_redos();
+  Async<void> reset_machine();
+  Async<void> follow_redos();
+  Async<vmx::MachineConfig> without_redos(vmx::MachineConfig config);
+  Async<void> drop_redos();
+
   // virtual_machine_identity.cpp
   // Returns with the number of the choice; nullopt: the question was withdrawn.
   Async<std::optional<int>> ask(Question question);

@@ -97,8 +97,7 @@ Async<void> VirtualMachine::merge_unused_disks(vmx::DatastorePath into, vmx::Dat
   std::size_t position = 0;
   for (const vmx::DatastorePath& link : disk_chain(top, context())) {
     if (link == into) position = images.size();
-    images.push_back({image_of(link), images.empty() ? hypervisor::DiskFormat::raw
-                                                     : hypervisor::DiskFormat::qcow2});
+    images.push_back(disk_image(properties().name, link, context()));
   }
   co_await host().hypervisor->merge_unused(std::move(images), position, std::move(progress),
                                            std::move(stop));

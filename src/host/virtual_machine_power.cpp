@@ -65,6 +65,7 @@ Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handl
     failure = std::current_exception();
   }
   if (failure) {
+    if (run_) co_await despite_failure(properties().name, drop_redos());
     const auto fault = kernel::from_exception(failure, "Powering on " + properties().name);
     log("Power on failed: " + fault.message());
     vim::VmFailedToPowerOnEvent event;
@@ -96,6 +97,7 @@ Async<void> VirtualMachine::start_machine(std::string user, kernel::TaskHandle& 
   co_await run_->make_swap(swap_size(config_));
   disks_ = co_await query_disks(config_);
   const bool resuming = !config_.suspend_state.empty();
+  if (!resuming) co_await begin_redos();
   ConfigContext here = context();
   here.warn = [this](const std::string& message) { warn(message); };
   hypervisor::MachineSpec spec = machine_spec(config_, here, machine_id());
@@ -387,7 +389,10 @@ Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
   const bool suspended = !ended.suspend_state.empty();
   log(suspended ? "Suspended" : "Powered off: " + hypervisor::describe(exit));
   // What another host has by now is not ours to write.
-  if (co_await run->reclaim()) co_await despite_failure(properties().name, save_end(ended));
+  if (co_await run->reclaim()) {
+    if (!suspended) ended = co_await without_redos(std::move(ended));
+    co_await despite_failure(properties().name, save_end(ended));
+  }
   config_ = std::move(ended);    // true even when the .vmx could not be written
   co_await despite_failure(properties().name, run->end());
   device_state_ = {};
@@ -436,6 +441,7 @@ Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) 
   if (machine->state() == hypervisor::MachineState::paused && !snapshots_.has_work())
     spawn(host().kernel.executor, "question", wait_for_space("of " + properties().name));
   co_await guard_guest();
+  if (this->machine()) co_await follow_redos();
 }
 
 Async<void> VirtualMachine::finish_power_on(std::shared_ptr<hypervisor::Machine> machine) {
@@ -470,6 +476,7 @@ Async<void> VirtualMachine::recover_without_guest() {
     }
     memory_.end_saving();
     co_await memory_.remove_spent(config_.suspend_state);
+    co_await despite_failure(properties().name, drop_redos());
     co_await despite_failure(properties().name, make_run()->end());    // one without a guest yet
   }
   settle_without_guest();
@@ -510,6 +517,7 @@ Async<void> VirtualMachine::discard_suspended_state(std::string user) {
   off.suspend_state.clear();
   co_await save_config(std::move(off));
   co_await memory_.remove_spent("");
+  co_await despite_failure(properties().name, drop_redos());
   set_power_state(vim::VirtualMachinePowerState::poweredOff);
   publish_config();
   log("Powered off while suspended");
@@ -522,7 +530,7 @@ Async<MoRef> VirtualMachine::ResetVM_Task(model::Call& call, const vim::ResetVMR
   co_return run_task(call, "ResetVM_Task", "VirtualMachine.reset",
                      [this, user](kernel::TaskHandle&) -> Async<Any> {
                        refuse_template("Resetting");
-                       co_await running_machine().reset();
+                       co_await reset_machine();
                        post(vim::VmResettingEvent{},
                             fmt::format("{} on {} in ha-datacenter is reset", properties().name,
                                         host().identity.name), user);

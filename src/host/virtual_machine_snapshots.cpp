@@ -237,12 +237,13 @@ std::string VirtualMachine::machine_image(int key) const {
   return {};
 }
 
-// The one extent of a disk as a path of this machine; empty for others.
+// As the hypervisor calls it; empty for a disk that no guest can run from.
 std::string VirtualMachine::image_of(const vmx::DatastorePath& disk) const {
-  const ConfigContext here = context();
-  const auto info = here.disk(disk);
-  if (!info || info->extents.size() != 1) return {};
-  return here.absolute(vmx::DatastorePath(disk.datastore(), info->extents.front()));
+  try {
+    return disk_image(properties().name, disk, context()).path;
+  } catch (const kernel::Fault&) {
+    return {};
+  }
 }
 
 // --- What is amiss -----------------------------------------------------------------------------

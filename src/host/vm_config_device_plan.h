@@ -44,6 +44,16 @@ struct DeviceChange {
   kernel::Fault not_supported(const std::string& what) const;
 };
 
+// What a change says of a disk's backing, of whatever type that is.
+struct DiskBacking {
+  std::string file;
+  std::optional<MoRef> datastore;
+  std::string mode;
+  std::optional<std::string> sharing;
+  bool thin = false;
+  bool eager = false;
+};
+
 class DevicePlanner {
  public:
   DevicePlanner(Planning& planning, const model::List<vim::VirtualDeviceConfigSpec>& changes);
@@ -107,10 +117,9 @@ class DevicePlanner {
   void edit_disk(const DeviceChange& change, vmx::Disk& disk);
   bool remove_disk(const DeviceChange& change);
   void grow_disk(const DeviceChange& change, const vmx::Disk& disk);
-  vmx::DatastorePath new_disk_path(const DeviceChange& change,
-                                   const vim::VirtualDiskFlatVer2BackingInfo& backing) const;
-  vmx::DatastorePath existing_disk(const DeviceChange& change,
-                                   const vim::VirtualDiskFlatVer2BackingInfo& backing) const;
+  void set_io(const DeviceChange& change, vmx::Disk& disk, FieldPaths& served) const;
+  vmx::DatastorePath new_disk_path(const DeviceChange& change, const DiskBacking& backing) const;
+  vmx::DatastorePath existing_disk(const DeviceChange& change, const DiskBacking& backing) const;
   bool uses_disk(const vmx::DatastorePath& path) const;
   bool is_to_create(const vmx::DatastorePath& path) const;
 

@@ -236,12 +236,9 @@ void DeviceListBuilder::add(const vmx::Disk& disk) {
     device.backing = model::share(sparse_backing(flat));
   else
     device.backing = model::share(flat);
-  vim::SharesInfo shares;
-  shares.shares = 1000;
-  shares.level = vim::SharesLevel::normal;
-  device.shares = model::share(shares);
+  device.shares = model::share(shares_info(disk.io, 1000));
   vim::StorageIOAllocationInfo io;
-  io.limit = -1;
+  io.limit = disk.io.limit.value_or(-1);
   io.shares = device.shares;
   io.reservation = 0;
   device.storageIOAllocation = model::share(std::move(io));

@@ -1,7 +1,9 @@
 // Disks and CD-ROM drives that come, change and go.
 #include "base/error.h"
+#include "host/disk_types.h"
 #include "host/hardware_version.h"
 #include "host/vm_config_device_plan.h"
+#include "host/vm_disk_chain.h"
 
 namespace virga::host {
 
@@ -15,14 +17,27 @@ vmx::AdapterType adapter_of(vmx::Bus bus) {
   return bus == vmx::Bus::scsi ? vmx::AdapterType::lsi_logic : vmx::AdapterType::ide;
 }
 
-const vim::VirtualDiskFlatVer2BackingInfo& flat_backing(const DeviceChange& change) {
+// Disks are made flat; others are taken as they are.
+DiskBacking backing_of(const DeviceChange& change) {
   const auto& backing = change.device().backing;
   if (!backing)
     throw change.invalid<vim::InvalidDeviceBacking>("device.backing", "the disk has no backing");
   const auto& type = backing->type_info();
-  if (&type != &vim::VirtualDiskFlatVer2BackingInfo::static_type())
-    throw change.not_supported(fmt::format("a disk with a {}", type.name));
-  return static_cast<const vim::VirtualDiskFlatVer2BackingInfo&>(*backing);
+  if (&type == &vim::VirtualDiskFlatVer2BackingInfo::static_type()) {
+    const auto& flat = static_cast<const vim::VirtualDiskFlatVer2BackingInfo&>(*backing);
+    return {flat.fileName,
+            flat.datastore,
+            flat.diskMode,
+            flat.sharing,
+            flat.thinProvisioned.value_or(false),
+            flat.eagerlyScrub.value_or(false)};
+  }
+  if (&type == &vim::VirtualDiskSparseVer2BackingInfo::static_type() &&
+      !change.spec->fileOperation) {
+    const auto& sparse = static_cast<const vim::VirtualDiskSparseVer2BackingInfo&>(*backing);
+    return {.file = sparse.fileName, .datastore = sparse.datastore, .mode = sparse.diskMode};
+  }
+  throw change.not_supported(fmt::format("a disk with a {}", type.name));
 }
 
 vmx::DiskMode mode_of(const DeviceChange& change, const std::string& word) {
@@ -30,7 +45,8 @@ vmx::DiskMode mode_of(const DeviceChange& change, const std::string& word) {
   if (!mode)
     throw change.invalid<vim::InvalidDeviceBacking>(
         "device.backing.diskMode", fmt::format("there is no disk mode '{}'", word));
-  if (*mode != vmx::DiskMode::persistent && *mode != vmx::DiskMode::independent_persistent)
+  if (*mode == vmx::DiskMode::nonpersistent || *mode == vmx::DiskMode::undoable ||
+      *mode == vmx::DiskMode::append)
     throw change.not_supported(fmt::format("disk mode {}", word));
   return *mode;
 }
@@ -42,16 +58,13 @@ bool is_multi_writer(const DeviceChange& change, const std::optional<std::string
       "device.backing.sharing", fmt::format("there is no disk sharing '{}'", *sharing));
 }
 
-datastore::Provisioning provisioning_of(const DeviceChange& change,
-                                        const vim::VirtualDiskFlatVer2BackingInfo& backing) {
-  const bool thin = backing.thinProvisioned.value_or(false);
-  const bool eager = backing.eagerlyScrub.value_or(false);
-  if (thin && eager)
+datastore::Provisioning provisioning_of(const DeviceChange& change, const DiskBacking& backing) {
+  if (backing.thin && backing.eager)
     throw change.invalid<vim::InvalidDeviceBacking>(
         "device.backing.eagerlyScrub", "a disk cannot be both thin and written with zeros");
-  return thin    ? datastore::Provisioning::thin
-         : eager ? datastore::Provisioning::eager_zeroed
-                 : datastore::Provisioning::lazy_zeroed;
+  return backing.thin    ? datastore::Provisioning::thin
+         : backing.eager ? datastore::Provisioning::eager_zeroed
+                         : datastore::Provisioning::lazy_zeroed;
 }
 
 // The size asked for, or `present`. Of two that differ, the one that differs from the present
@@ -93,6 +106,28 @@ kernel::Fault file_fault(const DeviceChange& change, const vmx::DatastorePath& p
 
 // --- Disks -------------------------------------------------------------------------------------
 
+// Of the two places where shares stand, the one that differs from what they are counts.
+void DevicePlanner::set_io(const DeviceChange& change, vmx::Disk& disk, FieldPaths& served) const {
+  constexpr std::int64_t least = 16;  // as ESXi has it
+  const auto& device = change.device_as<vim::VirtualDisk>();
+  const vmx::Allocation before = disk.io;
+  if (device.shares) set_shares(*device.shares, "device.shares", disk.io);
+  if (const auto& wanted = device.storageIOAllocation) {
+    const bool is_changed = disk.io != before;
+    vmx::Allocation io = before;
+    if (wanted->shares) set_shares(*wanted->shares, "device.storageIOAllocation.shares", io);
+    if (!is_changed || io != before) disk.io = io;
+    if (wanted->limit) {
+      if (*wanted->limit != -1 && (*wanted->limit < least || *wanted->limit > vmx::max_iops_limit))
+        throw change.invalid("device.storageIOAllocation.limit",
+                             fmt::format("{} is neither -1, unlimited, nor within {} and {}",
+                                         *wanted->limit, least, vmx::max_iops_limit));
+      disk.io.limit = *wanted->limit == -1 ? std::nullopt : std::optional(*wanted->limit);
+    }
+  }
+  served.merge(FieldPaths{"shares", "storageIOAllocation.shares", "storageIOAllocation.limit"});
+}
+
 bool DevicePlanner::uses_disk(const vmx::DatastorePath& path) const {
   return std::ranges::any_of(config().disks, [&](const vmx::Disk& disk) {
     return find_file(planning_.context, disk.file) == path;
@@ -105,10 +140,10 @@ bool DevicePlanner::is_to_create(const vmx::DatastorePath& path) const {
 }
 
 // "[ds]" and no name at all leave the name to us: NAME.vmdk, NAME_1.vmdk, … in the VM's folder.
-vmx::DatastorePath DevicePlanner::new_disk_path(
-    const DeviceChange& change, const vim::VirtualDiskFlatVer2BackingInfo& backing) const {
+vmx::DatastorePath DevicePlanner::new_disk_path(const DeviceChange& change,
+                                                const DiskBacking& backing) const {
   const ConfigContext& context = planning_.context;
-  std::string name = backing.fileName;
+  std::string name = backing.file;
   if (name.empty())
     name = fmt::format("[{}]", backing.datastore ? context.name_of(*backing.datastore)
                                                  : context.config_file.datastore());
@@ -132,9 +167,9 @@ vmx::DatastorePath DevicePlanner::new_disk_path(
   return path;
 }
 
-vmx::DatastorePath DevicePlanner::existing_disk(
-    const DeviceChange& change, const vim::VirtualDiskFlatVer2BackingInfo& backing) const {
-  const vmx::DatastorePath path = file_of(change, backing.fileName);
+vmx::DatastorePath DevicePlanner::existing_disk(const DeviceChange& change,
+                                                const DiskBacking& backing) const {
+  const vmx::DatastorePath path = file_of(change, backing.file);
   if (uses_disk(path))
     throw change.invalid<vim::InvalidDeviceBacking>(
         "device.backing.fileName", path.format() + " is a disk of this virtual machine already");
@@ -148,18 +183,20 @@ vmx::DatastorePath DevicePlanner::existing_disk(
 }
 
 void DevicePlanner::add_disk(const DeviceChange& change) {
-  const auto& backing = flat_backing(change);
+  const DiskBacking backing = backing_of(change);
   if (change.spec->fileOperation == FileOperation::destroy)
     throw change.invalid_operation("a disk that is added cannot be destroyed");
   vmx::Disk disk;
   disk.slot = free_slot(change, place_of(change));
   if (disk.slot.bus == vmx::Bus::ide) require_version(change, features::ide_disk, "disk on IDE");
-  disk.mode =
-      backing.diskMode.empty() ? vmx::DiskMode::persistent : mode_of(change, backing.diskMode);
+  disk.mode = backing.mode.empty() ? vmx::DiskMode::persistent : mode_of(change, backing.mode);
+  if (disk.mode == vmx::DiskMode::independent_nonpersistent && !planning_.is_new())
+    planning_.require_powered_off("A disk in mode " + backing.mode);
   disk.multi_writer = is_multi_writer(change, backing.sharing);
   FieldPaths served = {"capacityInKB",      "capacityInBytes",         "backing.fileName",
                        "backing.datastore", "backing.thinProvisioned", "backing.eagerlyScrub"};
-  if (backing.diskMode.empty()) served.emplace("backing.diskMode");
+  set_io(change, disk, served);
+  if (backing.mode.empty()) served.emplace("backing.diskMode");
   vmx::DatastorePath path = planning_.context.config_file;
   if (change.spec->fileOperation) {
     const std::uint64_t capacity = capacity_of(change, 0);
@@ -205,9 +242,13 @@ void DevicePlanner::grow_disk(const DeviceChange& change, const vmx::Disk& disk)
         std::move(detail));
   }
   check_capacity(change, asked);
+  if (!is_raw(*info) || is_split(*info))
+    throw change.not_supported(
+        fmt::format("growing {}, which is of type {},", path.format(), info->create_type));
+  if (disk.mode == vmx::DiskMode::independent_nonpersistent)
+    planning_.require_powered_off("The size of " + name);
   if (disk.slot.bus != vmx::Bus::scsi) planning_.require_powered_off("The size of " + name);
-  planning_.plan.grow.push_back(
-      {path, device_key(disk), asked, flat_backing(change).eagerlyScrub.value_or(false)});
+  planning_.plan.grow.push_back({path, device_key(disk), asked, backing_of(change).eager});
   planning_.need("VirtualMachine.Config.DiskExtend");
 }
 
@@ -217,24 +258,26 @@ void DevicePlanner::edit_disk(const DeviceChange& change, vmx::Disk& disk) {
   require_same_slot(change, disk.slot, name);
   FieldPaths served = {"capacityInKB", "capacityInBytes", "backing.fileName", "backing.datastore"};
   const vmx::Disk before = disk;
+  set_io(change, disk, served);
+  const bool changes_io = disk != before;
   if (change.device().backing) {
-    const auto& backing = flat_backing(change);
+    const DiskBacking backing = backing_of(change);
     const auto file = find_file(planning_.context, disk.file);
-    if (!backing.fileName.empty() && file != file_of(change, backing.fileName))
+    if (!backing.file.empty() && file != file_of(change, backing.file))
       throw change.invalid<vim::InvalidDeviceBacking>(
           "device.backing.fileName",
-          fmt::format("{} is {}, not {}", name, file ? file->format() : disk.file,
-                      backing.fileName));
-    if (backing.diskMode != api_word(disk.mode)) disk.mode = mode_of(change, backing.diskMode);
+          fmt::format("{} is {}, not {}", name, file ? file->format() : disk.file, backing.file));
+    if (backing.mode != api_word(disk.mode)) disk.mode = mode_of(change, backing.mode);
     if (backing.sharing) disk.multi_writer = is_multi_writer(change, backing.sharing);
     grow_disk(change, disk);
     if (!planning_.plan.grow.empty() && planning_.plan.grow.back().key == key)
       served.emplace("backing.eagerlyScrub");
   }
-  if (disk != before) {
+  if (disk.mode != before.mode || disk.multi_writer != before.multi_writer) {
     planning_.require_powered_off("The mode or the sharing of " + name);
     planning_.need("VirtualMachine.Config.EditDevice");
   }
+  if (changes_io) planning_.need("VirtualMachine.Config.Resource");
   const bool grows = served.contains("backing.eagerlyScrub");
   if (disk != before || grows) planning_.plan.edited.push_back(key);
   note(change, key, std::move(served));
@@ -247,6 +290,8 @@ bool DevicePlanner::remove_disk(const DeviceChange& change) {
   if (change.spec->fileOperation && change.spec->fileOperation != FileOperation::destroy)
     throw change.invalid_operation("a disk that is removed can only be destroyed");
   require_hot_plug(change, disk.slot.bus == vmx::Bus::scsi, label(config(), disk));
+  if (disk.mode == vmx::DiskMode::independent_nonpersistent && !planning_.is_new())
+    planning_.require_powered_off("The presence of " + label(config(), disk));
   if (change.spec->fileOperation)
     planning_.plan.destroy.push_back(resolve_file(planning_.context, disk.file));
   std::erase(config().disks, disk);

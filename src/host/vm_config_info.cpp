@@ -90,33 +90,13 @@ vim::VirtualMachineDefaultPowerOpInfo power(const vmx::PowerOptions& options) {
   return power;
 }
 
-// `normal` shares per unit of what is shared: 1000 a processor, 10 a MiB (vSphere Resource
-// Management). Low is half of it, high twice.
+// `normal` shares: 1000 a processor, 10 a MiB (vSphere Resource Management).
 vim::ResourceAllocationInfo allocation(const vmx::Allocation& granted, std::int64_t normal) {
-  vim::SharesInfo shares;
-  switch (granted.level) {
-    case vmx::SharesLevel::low:
-      shares.level = vim::SharesLevel::low;
-      shares.shares = static_cast<std::int32_t>(normal / 2);
-      break;
-    case vmx::SharesLevel::normal:
-      shares.level = vim::SharesLevel::normal;
-      shares.shares = static_cast<std::int32_t>(normal);
-      break;
-    case vmx::SharesLevel::high:
-      shares.level = vim::SharesLevel::high;
-      shares.shares = static_cast<std::int32_t>(normal * 2);
-      break;
-    case vmx::SharesLevel::custom:
-      shares.level = vim::SharesLevel::custom;
-      shares.shares = static_cast<std::int32_t>(granted.custom_shares);
-      break;
-  }
   vim::ResourceAllocationInfo info;
   info.reservation = granted.reservation;
   info.expandableReservation = false;
   info.limit = granted.limit.value_or(-1);
-  info.shares = model::share(shares);
+  info.shares = model::share(shares_info(granted, normal));
   return info;
 }
 

@@ -8,6 +8,7 @@
 #include "host/vm_device_kind.h"
 #include "host/vm_disk_chain.h"
 #include "host/vm_machine_build.h"
+#include "host/vm_redo.h"
 #include "kernel/faults.h"
 #include "vmx/text.h"
 #include "vmx/vmdk_descriptor.h"
@@ -70,7 +71,6 @@ class SpecBuilder : private MachineBuild {
     spec.controllers.push_back({device_key(controller), *model, controller.number});
   }
 
-  hypervisor::DiskImage image(const std::string& name, const vmx::DatastorePath& path) const;
   void add(const vmx::Disk& disk);
   std::optional<std::string> medium(const vmx::CdRom& cdrom) const;
   void add(const vmx::CdRom& cdrom);
@@ -78,11 +78,6 @@ class SpecBuilder : private MachineBuild {
   void set_boot();
   void append_boot_device(const std::string& device);
 };
-
-bool is_flat(const datastore::DiskInfo& info) {
-  return info.extents.size() == 1 && info.parent.empty() &&
-         (info.create_type == "vmfs" || info.create_type == "monolithicFlat");
-}
 
 // disk.EnableUUID: the guest is to see the disk's uuid, of which it can take 20 characters.
 std::string serial_of(const datastore::DiskInfo& info) {
@@ -99,28 +94,23 @@ void require_shareable(const std::string& name, const vmx::DatastorePath& path,
         fmt::format("{}: sharing {}, which is not thick and eagerly zeroed,", name, path.format()));
 }
 
-// `name`: the disk, as faults call it; `path`: it, or one it is a delta of.
-hypervisor::DiskImage SpecBuilder::image(const std::string& name,
-                                         const vmx::DatastorePath& path) const {
-  const auto info = context.disk(path);
-  if (!info) {
-    vim::FileNotFound detail;
-    detail.file = path.format();
-    throw kernel::Fault(std::move(detail),
-                        fmt::format("{}: {} is missing or cannot be read.", name, path.format()));
-  }
-  if (!is_flat(*info) && !is_delta(*info))
+// A stream-optimized disk cannot be written.
+void require_writable(const std::string& name, const vmx::Disk& disk,
+                      const vmx::DatastorePath& path, const datastore::DiskInfo& info) {
+  if (info.layout == datastore::DiskLayout::stream_optimized &&
+      disk.mode != vmx::DiskMode::independent_nonpersistent)
     throw kernel::not_supported(
-        fmt::format("{}: {} of type {}{}", name, path.format(), info->create_type,
-                    info->parent.empty() ? "" : ", a delta of " + info->parent));
-  return {context.absolute(vmx::DatastorePath(path.datastore(), info->extents.front())),
-          is_delta(*info) ? hypervisor::DiskFormat::qcow2 : hypervisor::DiskFormat::raw};
+        fmt::format("{}: writing to {}, which is stream-optimized (a copy of it can be written; it "
+                    "runs as it is in mode independent_nonpersistent),",
+                    name, path.format()));
 }
 
 void SpecBuilder::add(const vmx::Disk& disk) {
   const std::string name = label(config, disk);
   const auto path = resolve_file(context, disk.file);
-  if (disk.mode != vmx::DiskMode::persistent && disk.mode != vmx::DiskMode::independent_persistent)
+  const bool discards = disk.mode == vmx::DiskMode::independent_nonpersistent;
+  if (disk.mode != vmx::DiskMode::persistent &&
+      disk.mode != vmx::DiskMode::independent_persistent && !discards)
     throw kernel::not_supported(fmt::format("{}: disk mode {}", name, api_word(disk.mode)));
   need_ide_controller(disk.slot);
   hypervisor::Disk machine;
@@ -130,11 +120,18 @@ void SpecBuilder::add(const vmx::Disk& disk) {
   machine.shared = is_shared(config, disk);
   const std::vector<vmx::DatastorePath> links = disk_chain(path, context);
   for (auto link = links.rbegin(); link != links.rend(); ++link)
-    machine.chain.insert(machine.chain.begin(), image(name, *link));
-  if (machine.chain.front().format != hypervisor::DiskFormat::raw)
+    machine.chain.insert(machine.chain.begin(), disk_image(name, *link, context));
+  if (machine.chain.front().format == hypervisor::DiskFormat::qcow2)
     throw kernel::not_supported(fmt::format("{}: a delta of a disk in no datastore", name));
   const auto info = context.disk(path);
+  require_writable(name, disk, path, *info);
   if (machine.shared) require_shareable(name, path, *info);
+  machine.iops_limit = static_cast<std::uint64_t>(disk.io.limit.value_or(0));
+  machine.discards_changes = discards;
+  if (discards)
+    machine.chain.push_back({context.absolute(redo_file(context.config_file, disk)),
+                             hypervisor::DiskFormat::qcow2,
+                             {}});
   if (config.disk_uuids_shown) machine.serial = serial_of(*info);
   spec.disks.push_back(std::move(machine));
 }

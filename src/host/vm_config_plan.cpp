@@ -144,6 +144,8 @@ void set_memory(const Spec& spec, Planning& planning) {
   if (config.memory_reservation_locked) config.memory.reservation = memory;
 }
 
+}  // namespace
+
 void set_shares(const vim::SharesInfo& shares, const std::string& field,
                 vmx::Allocation& allocation) {
   constexpr int most = 1'000'000;
@@ -166,6 +168,8 @@ void set_shares(const vim::SharesInfo& shares, const std::string& field,
       break;
   }
 }
+
+namespace {
 
 void set_allocation(const vim::ResourceAllocationInfo& wanted, const std::string& field,
                     vmx::Allocation& allocation) {

@@ -30,6 +30,10 @@ struct Planning {
 // Applies the device changes of a spec. Throws InvalidDeviceSpec and its kin, naming the device.
 void plan_devices(Planning& planning, const model::List<vim::VirtualDeviceConfigSpec>& changes);
 
+// Throws InvalidArgument for a number of shares out of range; `field`: where it stands in the spec.
+void set_shares(const vim::SharesInfo& shares, const std::string& field,
+                vmx::Allocation& allocation);
+
 // A storage policy is none of ours, but for the one that means "the datastore's own".
 void refuse_profiles(const model::List<vim::VirtualMachineProfileSpec>& profiles,
                      const std::string& name);

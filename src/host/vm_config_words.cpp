@@ -259,6 +259,29 @@ std::optional<vmx::PowerOption> power_option_of(std::string_view word) {
   return value_of(kPowerOptions, word);
 }
 
+vim::SharesInfo shares_info(const vmx::Allocation& granted, std::int64_t normal) {
+  vim::SharesInfo shares;
+  switch (granted.level) {
+    case vmx::SharesLevel::low:
+      shares.level = vim::SharesLevel::low;
+      shares.shares = static_cast<std::int32_t>(normal / 2);
+      break;
+    case vmx::SharesLevel::normal:
+      shares.level = vim::SharesLevel::normal;
+      shares.shares = static_cast<std::int32_t>(normal);
+      break;
+    case vmx::SharesLevel::high:
+      shares.level = vim::SharesLevel::high;
+      shares.shares = static_cast<std::int32_t>(normal * 2);
+      break;
+    case vmx::SharesLevel::custom:
+      shares.level = vim::SharesLevel::custom;
+      shares.shares = static_cast<std::int32_t>(granted.custom_shares);
+      break;
+  }
+  return shares;
+}
+
 // --- Labels ------------------------------------------------------------------------------------
 
 std::string label(const vmx::Controller& controller) {

@@ -71,6 +71,9 @@ vmx::Bus bus_of(vmx::ControllerModel model);
 std::optional<hypervisor::ControllerModel> machine_model(vmx::ControllerModel model);
 std::optional<hypervisor::NicModel> machine_model(vmx::AdapterModel model);
 
+// Low is half of `normal`, high twice.
+vim::SharesInfo shares_info(const vmx::Allocation& granted, std::int64_t normal);
+
 std::string_view api_word(vmx::BusSharing sharing);  // "noSharing", "virtualSharing", …
 
 // Whether other VMs may write to the disk while this one runs: by its own leave (multi-writer) or

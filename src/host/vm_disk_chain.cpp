@@ -27,6 +27,39 @@ bool is_delta(const datastore::DiskInfo& info) {
          info.extents.size() == 1;
 }
 
+bool is_raw(const datastore::DiskInfo& info) {
+  return info.parent.empty() && info.described.size() == 1 && info.described.front().is_flat() &&
+         info.described.front().offset.value_or(0) == 0;
+}
+
+hypervisor::DiskImage disk_image(const std::string& name, const vmx::DatastorePath& disk,
+                                 const ConfigContext& context) {
+  const auto info = context.disk(disk);
+  if (!info) {
+    vim::FileNotFound detail;
+    detail.file = disk.format();
+    throw kernel::Fault(std::move(detail),
+                        fmt::format("{}: {} is missing or cannot be read.", name, disk.format()));
+  }
+  const auto extent = [&](const std::string& file) { return context.absolute(disk.sibling(file)); };
+  if (is_delta(*info))
+    return {extent(info->described.front().file), hypervisor::DiskFormat::qcow2, {}};
+  if (is_raw(*info)) return {extent(info->described.front().file), {}, {}};
+  hypervisor::DiskImage image{context.absolute(disk), hypervisor::DiskFormat::vmdk, {}};
+  for (const vmx::Extent& part : info->described) {
+    const bool sparse = part.type == "SPARSE";
+    if (!info->layout || !info->parent.empty() || (!sparse && !part.is_flat()))
+      throw kernel::not_supported(
+          fmt::format("{}: {} of type {}{}", name, disk.format(), info->create_type,
+                      info->parent.empty() ? "" : ", a delta of " + info->parent));
+    const bool embedded = info->layout == datastore::DiskLayout::monolithic_sparse ||
+                          info->layout == datastore::DiskLayout::stream_optimized;
+    image.extents.push_back(
+        {embedded ? image.path : extent(part.file), part.sectors, sparse, part.offset.value_or(0)});
+  }
+  return image;
+}
+
 bool takes_part_in_snapshots(const vmx::Disk& disk) {
   return disk.mode == vmx::DiskMode::persistent;
 }

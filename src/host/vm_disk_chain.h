@@ -13,6 +13,14 @@ namespace virga::host {
 // A disk that the datastore module's create_delta() made.
 bool is_delta(const datastore::DiskInfo& info);
 
+// One file of the guest's sectors and nothing else.
+bool is_raw(const datastore::DiskInfo& info);
+
+// Where the content lies that `disk` holds itself, without what it is a delta of. Throws Fault
+// naming it and `name`: FileNotFound, NotSupported for a type that no guest can run from.
+hypervisor::DiskImage disk_image(const std::string& name, const vmx::DatastorePath& disk,
+                                 const ConfigContext& context);
+
 // Snapshots hold the disk's content. Independent disks go their own way.
 bool takes_part_in_snapshots(const vmx::Disk& disk);
 

@@ -8,6 +8,7 @@
 #include "datastore/browse.h"
 #include "host/vm_config_words.h"
 #include "host/vm_log.h"
+#include "host/vm_redo.h"
 #include "host/vm_swap.h"
 #include "kernel/faults.h"
 
@@ -33,6 +34,7 @@ VmFiles files_of(const vmx::MachineConfig& config, const ConfigContext& context)
   for (const vmx::Disk& disk : config.disks) {
     if (const auto path = find_file(context, disk.file))
       wanted.disks.push_back({device_key(disk), *path});
+    if (has_redo(disk)) add("diskExtent", redo_file(context.config_file, disk));
   }
   if (!config.suspend_state.empty()) {
     add_named("suspend", config.suspend_state, false);

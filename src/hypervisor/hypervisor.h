@@ -147,7 +147,10 @@ class Machine {
   // Ends the machine at once, as pulling the plug would; returns when nothing of it runs. Allowed
   // in every state.
   virtual Async<void> power_off() = 0;
-  virtual Async<void> reset() = 0;
+  // `fresh`: by the keys of disks that discard their changes, overlays without content in place of
+  // the last images, which are no longer used when this returns; the guest then runs. What a
+  // former daemon began of this, adopt() finishes.
+  virtual Async<void> reset(std::map<int, std::string> fresh = {}) = 0;
   virtual Async<void> pause() = 0;
   // Lets a machine that is ready or paused run.
   virtual Async<void> resume() = 0;
@@ -186,6 +189,8 @@ class Machine {
   virtual Async<void> remove_disk(int key) = 0;
   // Grows the image and tells the guest.
   virtual Async<void> resize_disk(int key, std::uint64_t bytes) = 0;
+  // Reads and writes a second; 0: no limit. One of more than 32 KiB counts as several.
+  virtual Async<void> limit_disk(int key, std::uint64_t iops) = 0;
   // `tap`: an open descriptor of the tap device nic.tap names; empty when nic.tap is.
   virtual Async<void> add_nic(Nic nic, Fd tap) = 0;
   virtual Async<void> remove_nic(int key) = 0;

@@ -35,7 +35,8 @@ const Names<NicModel>& names(NicModel) {
   return table;
 }
 const Names<DiskFormat>& names(DiskFormat) {
-  static const Names<DiskFormat> table = {{DiskFormat::raw, "raw"}, {DiskFormat::qcow2, "qcow2"}};
+  static const Names<DiskFormat> table = {
+      {DiskFormat::raw, "raw"}, {DiskFormat::qcow2, "qcow2"}, {DiskFormat::vmdk, "vmdk"}};
   return table;
 }
 const Names<LineBackend>& names(LineBackend) {
@@ -73,10 +74,19 @@ void visit_fields(Visitor& visit, T& it) {
   visit("bus", it.bus);
 }
 template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, DiskExtent>
+void visit_fields(Visitor& visit, T& it) {
+  visit("path", it.path);
+  visit("sectors", it.sectors);
+  visit("sparse", it.sparse);
+  visit("offset", it.offset);
+}
+template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, DiskImage>
 void visit_fields(Visitor& visit, T& it) {
   visit("path", it.path);
   visit("format", it.format);
+  visit("extents", it.extents);
 }
 template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, Disk>
@@ -87,6 +97,8 @@ void visit_fields(Visitor& visit, T& it) {
   visit("chain", it.chain);
   visit("readOnly", it.read_only);
   visit("shared", it.shared);
+  visit("discardsChanges", it.discards_changes);
+  visit("iopsLimit", it.iops_limit);
   visit("serial", it.serial);
   visit("wwn", it.wwn);
 }
@@ -387,10 +399,14 @@ void validate_nics(const MachineSpec& spec) {
 void validate_chain(const Disk& disk) {
   const std::string id = device_id(disk);
   require(!disk.chain.empty(), id, "{} has no image", id);
+  require(!disk.discards_changes || disk.chain.size() > 1, id,
+          "{} discards its changes and has no image for them", id);
   for (const DiskImage& image : disk.chain) {
     require(!image.path.empty(), id, "{} has an image without a path", id);
     require(image.format == DiskFormat::qcow2 || &image == &disk.chain.front(), id,
             "{}: {} cannot hold a difference, it is not a qcow2 image", id, image.path);
+    require((image.format == DiskFormat::vmdk) == !image.extents.empty(), id,
+            "{}: {} has extents and is no vmdk, or is one without", id, image.path);
   }
 }
 

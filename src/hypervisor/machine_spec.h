@@ -16,7 +16,7 @@ namespace virga::hypervisor {
 enum class Firmware { bios, efi };
 enum class ControllerModel { pvscsi, lsi_logic, lsi_sas, ahci, nvme, ide };
 enum class NicModel { vmxnet3, e1000e, e1000, pcnet };
-enum class DiskFormat { raw, qcow2 };
+enum class DiskFormat { raw, qcow2, vmdk };
 enum class LineBackend { none, socket, file, device, network, stream };
 enum class SoundModel { ensoniq1370, hd_audio, sound_blaster16 };
 enum class UsbControllerModel { uhci, ehci, xhci };
@@ -30,10 +30,21 @@ struct Controller {
   bool operator==(const Controller&) const = default;
 };
 
-// One file a disk's content lies in.
+// A part of an image in one of VMware's formats.
+struct DiskExtent {
+  std::string path;
+  std::uint64_t sectors = 0;  // of 512 bytes
+  bool sparse = false;        // in grains, behind a header; else the guest's sectors as they are
+  std::uint64_t offset = 0;   // sectors into the file, where it is not sparse
+
+  bool operator==(const DiskExtent&) const = default;
+};
+
+// What a disk's content lies in: one file, or with `vmdk` one or several.
 struct DiskImage {
-  std::string path;  // the image itself (NAME-flat.vmdk), never a descriptor
+  std::string path;  // the image itself (NAME-flat.vmdk); vmdk: its descriptor, as a name only
   DiskFormat format = DiskFormat::raw;
+  std::vector<DiskExtent> extents;  // vmdk: in the disk's order
 
   bool operator==(const DiskImage&) const = default;
 };
@@ -46,9 +57,12 @@ struct Disk {
   // writes the last.
   std::vector<DiskImage> chain;
   bool read_only = false;
-  bool shared = false;    // other machines may write the image meanwhile
-  std::string serial;     // at most 20 characters reach the guest; empty: none
-  std::uint64_t wwn = 0;  // world wide name; 0: derived from the machine's id and the key
+  bool shared = false;  // other machines may write the image meanwhile
+  // The last image is of this run alone: see Machine::reset().
+  bool discards_changes = false;
+  std::uint64_t iops_limit = 0;  // reads and writes a second; 0: none
+  std::string serial;            // at most 20 characters reach the guest; empty: none
+  std::uint64_t wwn = 0;         // world wide name; 0: derived from the machine's id and the key
 
   bool operator==(const Disk&) const = default;
 };

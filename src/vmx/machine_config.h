@@ -55,6 +55,18 @@ struct Controller {
   bool operator==(const Controller&) const = default;
 };
 
+enum class SharesLevel { low, normal, high, custom };
+
+// What the scheduler grants: MHz for CPU, MiB for memory, for a disk reads and writes a second.
+struct Allocation {
+  std::int64_t reservation = 0;
+  std::optional<std::int64_t> limit;  // none: unlimited
+  SharesLevel level = SharesLevel::normal;
+  std::int64_t custom_shares = 0;  // with SharesLevel::custom
+
+  bool operator==(const Allocation&) const = default;
+};
+
 enum class DiskMode {
   persistent,
   nonpersistent,
@@ -64,12 +76,16 @@ enum class DiskMode {
   independent_nonpersistent,
 };
 
+constexpr std::int64_t max_iops_limit = 0x7fff'ffff;
+
 struct Disk {
   Slot slot;
   std::string file;  // the descriptor: relative to the .vmx, or absolute
   DiskMode mode = DiskMode::persistent;
   bool write_through = false;
   bool multi_writer = false;  // sharing = "multi-writer"
+  std::string redo;  // what a run writes that is discarded at its end; empty between such runs
+  Allocation io;     // sched.scsi0:0.throughputCap and .shares; nothing is reserved
 
   bool operator==(const Disk&) const = default;
 };
@@ -273,18 +289,6 @@ struct ToolsOptions {
   bool before_power_off = true;
 
   bool operator==(const ToolsOptions&) const = default;
-};
-
-enum class SharesLevel { low, normal, high, custom };
-
-// What the scheduler grants: MHz for CPU, MiB for memory.
-struct Allocation {
-  std::int64_t reservation = 0;
-  std::optional<std::int64_t> limit;  // none: unlimited
-  SharesLevel level = SharesLevel::normal;
-  std::int64_t custom_shares = 0;  // with SharesLevel::custom
-
-  bool operator==(const Allocation&) const = default;
 };
 
 // --- The machine -------------------------------------------------------------------------------

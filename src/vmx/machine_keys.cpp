@@ -82,9 +82,11 @@ const Keys slot_keys = {"allowguestconnectioncontrol",
                         "filename",
                         "mode",
                         "present",
+                        "redo",
                         "sharing",
                         "startconnected",
                         "writethrough"};
+const Keys schedule_keys = {"shares", "throughputcap"};  // of a disk: sched.scsi0:0.shares
 const Keys adapter_keys = {"address",
                            "addresstype",
                            "allowguestconnectioncontrol",
@@ -187,6 +189,11 @@ bool is_described(std::string_view key) {
   if (parse_numbered(lower, usb_device_prefix, max_usb_devices)) return true;
   const std::size_t dot = lower.find('.');
   if (dot == std::string::npos) return false;
+  if (lower.starts_with("sched.")) {
+    const std::size_t end = lower.rfind('.');
+    return end > dot && parse_slot(std::string_view(lower).substr(dot + 1, end - dot - 1)) &&
+           schedule_keys.contains(std::string_view(lower).substr(end + 1));
+  }
   const Keys* keys = keys_of_device(std::string_view(lower).substr(0, dot));
   return keys != nullptr && keys->contains(std::string_view(lower).substr(dot + 1));
 }

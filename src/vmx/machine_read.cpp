@@ -115,12 +115,34 @@ bool is_disk_type(std::string_view type) {
   return lower.empty() || lower == "disk" || lower.ends_with("-harddisk");
 }
 
-Disk read_disk(const Section& section, const Slot& slot) {
+void read_shares(const Section& section, Allocation& allocation) {
+  const std::string shares = section.text("shares", "normal");
+  if (const auto level = value_of<SharesLevel>(shares_words, shares)) {
+    allocation.level = *level;
+  } else {
+    allocation.level = SharesLevel::custom;
+    allocation.custom_shares = section.number("shares", 0, 0, 1'000'000'000);
+  }
+}
+
+Allocation read_io(const Section& section) {
+  Allocation io;
+  if (!equal_ignoring_case(section.text("throughputCap"), "off")) {
+    const std::int64_t limit = section.number("throughputCap", 0, -1, max_iops_limit);
+    if (limit > 0) io.limit = limit;
+  }
+  read_shares(section, io);
+  return io;
+}
+
+Disk read_disk(const Section& section, const Section& schedule, const Slot& slot) {
   return {.slot = slot,
           .file = section.text("fileName"),
           .mode = section.word<DiskMode>("mode", disk_mode_words, DiskMode::persistent),
           .write_through = section.flag("writeThrough", false),
-          .multi_writer = equal_ignoring_case(section.text("sharing"), "multi-writer")};
+          .multi_writer = equal_ignoring_case(section.text("sharing"), "multi-writer"),
+          .redo = section.text("redo"),
+          .io = read_io(schedule)};
 }
 
 std::optional<CdRom> read_cdrom(const Section& section, const Slot& slot) {
@@ -197,11 +219,12 @@ class KeyReader {
   const Section& section_;
 };
 
-void read_slot(const Section& section, const Slot& slot, MachineConfig& config) {
+void read_slot(const Section& section, const Section& schedule, const Slot& slot,
+               MachineConfig& config) {
   const std::string type = section.text("deviceType");
   if (unit_count(config, slot.bus, slot.controller) <= slot.unit) return;
   if (is_disk_type(type))
-    config.disks.push_back(read_disk(section, slot));
+    config.disks.push_back(read_disk(section, schedule, slot));
   else if (auto cdrom = read_cdrom(section, slot))
     config.cdroms.push_back(std::move(*cdrom));
   else
@@ -226,7 +249,8 @@ void read_devices(const VmxFile& file, MachineConfig& config) {
   for (const auto& [key, name] : controllers)
     config.controllers.push_back(
         read_controller(section(name), {key.first, key.second}, config.guest_os));
-  for (const auto& [slot, name] : slots) read_slot(section(name), slot, config);
+  for (const auto& [slot, name] : slots)
+    read_slot(section(name), section("sched." + name), slot, config);
   for (const auto& [number, name] : adapters)
     config.network_adapters.push_back(read_adapter(section(name), number, config));
 }
@@ -266,13 +290,7 @@ Allocation read_allocation(const VmxFile& file, const std::string& prefix) {
     const std::int64_t limit = section.number("max", -1, -1, most);
     if (limit >= 0) allocation.limit = limit;
   }
-  const std::string shares = section.text("shares", "normal");
-  if (const auto level = value_of<SharesLevel>(shares_words, shares)) {
-    allocation.level = *level;
-  } else {
-    allocation.level = SharesLevel::custom;
-    allocation.custom_shares = section.number("shares", 0, 0, 1'000'000'000);
-  }
+  read_shares(section, allocation);
   return allocation;
 }
 

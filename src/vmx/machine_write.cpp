@@ -51,6 +51,7 @@ class Rendering {
   void identity(const MachineConfig& config);
   void processors_and_memory(const MachineConfig& config);
   void allocation(const std::string& prefix, const Allocation& allocation);
+  void put_shares(const Allocation& allocation, const std::string& prefix = {});
   void boot_and_power(const MachineConfig& config);
   void files_and_tools(const MachineConfig& config);
   void video_and_usb(const MachineConfig& config);
@@ -110,6 +111,10 @@ void Rendering::processors_and_memory(const MachineConfig& config) {
 void Rendering::allocation(const std::string& prefix, const Allocation& allocation) {
   put_number(prefix + "min", allocation.reservation, 0);
   if (allocation.limit) put_number(prefix + "max", *allocation.limit);
+  put_shares(allocation, prefix);
+}
+
+void Rendering::put_shares(const Allocation& allocation, const std::string& prefix) {
   if (allocation.level == SharesLevel::custom)
     put_number(prefix + "shares", allocation.custom_shares);
   else
@@ -178,6 +183,11 @@ void Rendering::disk(const Disk& disk) {
   put_text("mode", word_of<DiskMode>(disk_mode_words, disk.mode), "persistent");
   put_flag("writeThrough", disk.write_through, false);
   if (disk.multi_writer) put("sharing", "multi-writer");
+  put_text("redo", disk.redo);
+  prefix_ = "sched." + disk.slot.key() + ".";
+  devices_["disk " + disk.slot.key()].push_back(prefix_);
+  if (disk.io.limit) put_number("throughputCap", *disk.io.limit);
+  put_shares(disk.io);
 }
 
 void Rendering::cdrom(const CdRom& cdrom) {

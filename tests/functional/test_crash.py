@@ -1,6 +1,7 @@
 """kill -9 in the middle of everything: nothing lost, nothing left behind, a clear state after."""
 
 import contextlib
+import os
 import pathlib
 import subprocess
 
@@ -198,6 +199,30 @@ def test_killed_while_discarding_a_memory(host, make_vm):
             client.wait(vm.PowerOnVM_Task())
             client.wait(vm.SuspendVM_Task())
         assert saved_states(client) == {"interrupted/interrupted.vmss"}
+
+
+def test_killed_while_changes_are_discarded(host, make_vm):
+    """A run from power on over a reset to power off: it has one file for what it writes, in use,
+    and none is left of a run that is over."""
+    discarding = disk(1000, 0, "", mib=1)
+    discarding.device.backing.diskMode = "independent_nonpersistent"
+    make_vm("discarding", controller("pvscsi"), discarding)
+
+    def run(client):
+        vm = client.vm("discarding")
+        for operation in (vm.PowerOnVM_Task, vm.ResetVM_Task, vm.PowerOffVM_Task):
+            client.wait(operation())
+
+    for client in crash_everywhere(host, run):
+        vm = the_vm(client, "discarding")
+        folder = pathlib.Path(client.datastore.info.path) / vm.name
+        if is_on(vm):
+            [file] = folder.glob("*.REDO_*")
+            [process] = processes_of(vm)
+            assert str(file) in [os.readlink(fd) for fd in
+                                 pathlib.Path(f"/proc/{process.pid}/fd").iterdir()]
+            client.wait(vm.PowerOffVM_Task())
+        assert not list(folder.glob("*.REDO_*"))
 
 
 def test_killed_while_reconfiguring(client, host, make_vm):

@@ -68,6 +68,12 @@ class Builder {
   void hand_over(int set, Inherited::Kind kind, const std::string& path) {
     add("-add-fd", fmt::format("fd={},set={}", inherit(kind, path), set));
   }
+  void hand_over(ImageFile image) {
+    const std::int64_t set = image.set;
+    const int number =
+        inherit({.kind = Inherited::Kind::image, .path = image.path, .image = std::move(image)});
+    add("-add-fd", fmt::format("fd={},set={}", number, set));
+  }
   void listen(const std::string& id, const std::string& path, const std::string& more = "") {
     add("-chardev", fmt::format("socket,id={},fd={},server=on,wait=off{}", id,
                                 inherit(Inherited::Kind::listener, path), more));
@@ -202,10 +208,10 @@ class Builder {
   }
 
   void add_disk(const Disk& disk) {
-    const auto kind = disk.read_only ? Inherited::Kind::read_only : Inherited::Kind::read_write;
     int image = 0;
     for (const ImageNodes& nodes : disk_nodes(disk)) {
-      hand_over(fdset_of(disk.key, image), kind, disk.chain[static_cast<std::size_t>(image)].path);
+      for (ImageFile& file : image_files(disk, image, disk.chain[static_cast<std::size_t>(image)]))
+        hand_over(std::move(file));
       for (const auto& node : nodes) add_node(node);
       ++image;
     }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "hypervisor/machine_spec.h"
+#include "hypervisor/qemu/disk_image.h"
 
 namespace virga::hypervisor {
 
@@ -30,12 +31,14 @@ struct Inherited {
     tap,     // of the NIC with that key
     stream,  // of the serial port with that key
     tpm,     // the emulator's control channel
+    image,   // of a disk
   };
   Kind kind;
   int number;
   std::string path;     // of sockets and files
   int key = 0;          // taps and streams
   NetworkLine address;  // tcp_listener
+  ImageFile image;      // images
 
   bool operator==(const Inherited&) const = default;
 };

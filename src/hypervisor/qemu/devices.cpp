@@ -19,6 +19,8 @@ constexpr int sound_slot = 0x1c;
 constexpr int watchdog_slot = 0x1d;
 constexpr int passthrough_slot = 0x1f;
 
+constexpr std::int64_t beyond_all_images = 1'000'000'000;  // descriptor sets
+
 std::string pci_slot(int slot) {
   return fmt::format("{:#x}", slot);
 }
@@ -39,6 +41,18 @@ const char* driver(ControllerModel model) {
       break;
   }
   return "";
+}
+
+const char* driver(DiskFormat format) {
+  switch (format) {
+    case DiskFormat::raw:
+      return "raw";
+    case DiskFormat::qcow2:
+      return "qcow2";
+    case DiskFormat::vmdk:
+      break;
+  }
+  return "vmdk";
 }
 
 // VMware's E1000 is the 82545EM.
@@ -126,13 +140,17 @@ int key_of_node(const std::string& name) {
 std::string netdev_id(const Nic& nic) {
   return device_id(nic) + "-net";
 }
-int fdset_of(int key, int image) {
+std::int64_t fdset_of(int key, int image) {
   return image * beyond_all_keys + key;
 }
-std::pair<int, int> image_of_fdset(int set) {
-  return {set % beyond_all_keys, set / beyond_all_keys};
+std::int64_t fdset_of_extent(int key, int image, int extent) {
+  return (extent + 1) * beyond_all_images + fdset_of(key, image);
 }
-std::string fdset_path(int set) {
+std::pair<int, int> image_of_fdset(std::int64_t set) {
+  const std::int64_t image = set % beyond_all_images;
+  return {static_cast<int>(image % beyond_all_keys), static_cast<int>(image / beyond_all_keys)};
+}
+std::string fdset_path(std::int64_t set) {
   return fmt::format("/dev/fdset/{}", set);
 }
 
@@ -231,12 +249,15 @@ json::object nic_device(const MachineSpec& spec, const Nic& nic, const std::stri
 // writes to now is read-only one level up.
 ImageNodes image_nodes(const Disk& disk, int image, const DiskImage& file, json::value backing,
                        bool written) {
-  const bool read_only = disk.read_only || !written;
-  json::object format = {{"driver", file.format == DiskFormat::raw ? "raw" : "qcow2"},
+  // The driver of VMware's formats would open its extents anew to change what it may do with them.
+  const bool stays_writable = written || file.format == DiskFormat::vmdk;
+  const bool read_only = disk.read_only || !stays_writable;
+  json::object format = {{"driver", driver(file.format)},
                          {"node-name", format_node(disk.key, image)},
                          {"file", file_node(disk.key, image)},
                          {"read-only", read_only}};
-  if (file.format == DiskFormat::qcow2) format["backing"] = std::move(backing);
+  // Told even that there is none: else the driver looks for one in the file.
+  if (file.format != DiskFormat::raw) format["backing"] = std::move(backing);
   if (!disk.read_only) format["discard"] = "unmap";
   return {file_node_of(disk.key, image, disk.read_only), std::move(format)};
 }

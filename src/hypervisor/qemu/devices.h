@@ -61,11 +61,12 @@ std::string format_node(int key, int image);
 int key_of_node(const std::string& name);
 std::string netdev_id(const Nic& nic);
 // The number of the descriptor set behind an image, or behind what has only a key.
-int fdset_of(int key, int image = 0);
-// Key and image of such a set.
-std::pair<int, int> image_of_fdset(int set);
+std::int64_t fdset_of(int key, int image = 0);
+std::int64_t fdset_of_extent(int key, int image, int extent);
+// Key and image of either kind.
+std::pair<int, int> image_of_fdset(std::int64_t set);
 // "/dev/fdset/SET", the name under which QEMU opens a descriptor it was handed.
-std::string fdset_path(int set);
+std::string fdset_path(std::int64_t set);
 
 // The disk's world wide name, or one in VMware's range that follows from machine and key.
 std::uint64_t world_wide_name(const MachineSpec& spec, const Disk& disk);

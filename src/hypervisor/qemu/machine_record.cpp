@@ -12,7 +12,7 @@
 namespace virga::hypervisor {
 namespace {
 
-constexpr const char* operations[] = {"none", "starting", "saving", "snapshotting"};
+constexpr const char* operations[] = {"none", "starting", "saving", "snapshotting", "resetting"};
 
 MachineRecord::Operation operation_named(const json::value& name) {
   for (int i = 0; i < static_cast<int>(std::size(operations)); ++i)
@@ -48,16 +48,18 @@ std::vector<int> first_images(const Disk& disk) {
 }
 
 std::string to_json(const MachineRecord& record) {
-  return json::serialize(json::object{{"pid", record.process.pid},
-                                      {"startTime", record.process.start_time},
-                                      {"bootId", record.process.boot_id},
-                                      {"operation", operations[static_cast<int>(record.operation)]},
-                                      {"statePath", record.state_path},
-                                      {"frozen", record.frozen},
-                                      {"machineType", record.machine_type},
-                                      {"accelerator", record.accelerator},
-                                      {"machine", json::parse(to_json(record.spec))},
-                                      {"images", images_to_json(record.images)}}) +
+  return json::serialize(json::object{
+             {"pid", record.process.pid},
+             {"startTime", record.process.start_time},
+             {"bootId", record.process.boot_id},
+             {"operation", operations[static_cast<int>(record.operation)]},
+             {"statePath", record.state_path},
+             {"frozen", record.frozen},
+             {"machineType", record.machine_type},
+             {"accelerator", record.accelerator},
+             {"machine", json::parse(to_json(record.spec))},
+             {"images", images_to_json(record.images)},
+             {"replacing", json::array(record.replacing.begin(), record.replacing.end())}}) +
          "\n";
 }
 
@@ -75,6 +77,8 @@ MachineRecord machine_record_from_json(const std::string& text) {
     record.accelerator = std::string(value.at("accelerator").as_string());
     record.spec = machine_spec_from_json(json::serialize(value.at("machine")));
     record.images = images_from_json(value.at("images").as_object());
+    for (const json::value& key : value.at("replacing").as_array())
+      record.replacing.push_back(key.to_number<int>());
   } catch (const std::exception& e) {
     throw error(ErrorKind::damaged, "machine record", "a machine record is damaged: {}", e.what());
   }

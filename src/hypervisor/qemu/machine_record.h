@@ -12,8 +12,9 @@ namespace virga::hypervisor {
 
 struct MachineRecord {
   // What was under way when the record was written: `starting` until the guest has been told to run
-  // for the first time, `saving` its memory to end, `snapshotting` it to go on.
-  enum class Operation { none, starting, saving, snapshotting };
+  // for the first time, `saving` its memory to end, `snapshotting` it to go on, `resetting` while
+  // overlays are replaced.
+  enum class Operation { none, starting, saving, snapshotting, resetting };
 
   ProcessIdentity process;
   Operation operation = Operation::none;
@@ -24,6 +25,8 @@ struct MachineRecord {
   MachineSpec spec;
   // By a disk's key, in the order of its chain: the numbers its images bear in QEMU (devices.h).
   std::map<int, std::vector<int>> images;
+  // While `resetting`, by a disk's key: the last image is to take the place of the one before it.
+  std::vector<int> replacing;
 
   bool operator==(const MachineRecord&) const = default;
 };

@@ -43,13 +43,15 @@ Fd launch_helper(const QemuOptions& options, const std::string& directory, const
   LaunchRequest request;
   request.ends_with_parent = true;
   int number = first_inherited;
-  std::vector<int> images;
+  std::vector<std::pair<std::int64_t, int>> images;
   files.push_back(listen_for_qemu(qmp_socket(directory)));
   request.descriptors.emplace_back(files.back().get(), number);
-  for (const DiskImage& image : disk.chain) {
-    files.push_back(open_file(image.path, O_RDWR));
-    images.push_back(++number);
-    request.descriptors.emplace_back(files.back().get(), number);
+  for (std::size_t image = 0; image < disk.chain.size(); ++image) {
+    for (const ImageFile& file : image_files(disk, static_cast<int>(image), disk.chain[image])) {
+      files.push_back(open_image_file(file));
+      images.emplace_back(file.set, ++number);
+      request.descriptors.emplace_back(files.back().get(), number);
+    }
   }
   request.argv = offline_command_line(options.program, disk, first_inherited, images);
   if (!options.user.empty()) request.account = find_account(options.user, false);
@@ -90,8 +92,9 @@ Async<void> stop(std::shared_ptr<Helper> helper) {
 
 }  // namespace
 
-std::vector<std::string> offline_command_line(const std::string& program, const Disk& disk,
-                                              int monitor, const std::vector<int>& images) {
+std::vector<std::string> offline_command_line(
+    const std::string& program, const Disk& disk, int monitor,
+    const std::vector<std::pair<std::int64_t, int>>& images) {
   std::vector<std::string> argv = sandboxed_command(program);
   const auto add = [&argv](std::string option, std::string value) {
     argv.push_back(std::move(option));
@@ -101,13 +104,9 @@ std::vector<std::string> offline_command_line(const std::string& program, const 
   add("-display", "none");
   add("-chardev", fmt::format("socket,id=qmp,fd={},server=on,wait=off", monitor));
   add("-mon", "chardev=qmp,mode=control");
-  int image = 0;
-  for (const ImageNodes& nodes : disk_nodes(disk)) {
-    add("-add-fd", fmt::format("fd={},set={}", images.at(static_cast<std::size_t>(image)),
-                               fdset_of(disk.key, image)));
+  for (const auto& [set, number] : images) add("-add-fd", fmt::format("fd={},set={}", number, set));
+  for (const ImageNodes& nodes : disk_nodes(disk))
     for (const auto& node : nodes) add("-blockdev", json::serialize(node));
-    ++image;
-  }
   return argv;
 }
 

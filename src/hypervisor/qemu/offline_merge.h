@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 #include "hypervisor/hypervisor.h"
@@ -15,8 +16,10 @@ namespace virga::hypervisor {
 Async<void> merge_offline(std::shared_ptr<QemuContext> context, std::vector<DiskImage> chain,
                           std::size_t into, Progress progress, std::stop_token stop);
 
-// Its command line; `monitor` and `images` are the numbers of descriptors it inherits.
-std::vector<std::string> offline_command_line(const std::string& program, const Disk& disk,
-                                              int monitor, const std::vector<int>& images);
+// Its command line; `monitor` and the second of `images`, which go into the sets named first, are
+// numbers of descriptors it inherits.
+std::vector<std::string> offline_command_line(
+    const std::string& program, const Disk& disk, int monitor,
+    const std::vector<std::pair<std::int64_t, int>>& images);
 
 }  // namespace virga::hypervisor

@@ -79,6 +79,8 @@ Fd open_inherited(const Inherited& wanted, Preparation& with) {
       return take(with.streams, wanted.key, fmt::format("serial-{}", wanted.key), "stream");
     case Inherited::Kind::tpm:
       return open_tpm_control(with.tpm_control);
+    case Inherited::Kind::image:
+      return open_image_file(wanted.image);
     case Inherited::Kind::tap:
       break;
   }

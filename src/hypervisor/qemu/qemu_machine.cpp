@@ -179,6 +179,9 @@ Async<void> QemuMachine::settle() {
     case MachineRecord::Operation::snapshotting:
       co_await undo_save(true);
       break;
+    case MachineRecord::Operation::resetting:
+      co_await finish_reset();
+      break;
     case MachineRecord::Operation::none:
       if (status != "running") state_ = MachineState::paused;
   }
@@ -382,10 +385,15 @@ Async<void> QemuMachine::power_off() {
   if (state_ != MachineState::exited) co_await end_process(Intent::power_off);
 }
 
-Async<void> QemuMachine::reset() {
+Async<void> QemuMachine::reset(std::map<int, std::string> fresh) {
   const auto self = shared_from_this();
   require_stoppable("reset");
-  co_await qmp_->execute("system_reset");
+  const auto guard = co_await operations_.lock();
+  if (!fresh.empty()) {
+    co_await reset_discarding(std::move(fresh));
+  } else {
+    co_await qmp_->execute("system_reset");
+  }
 }
 
 Async<void> QemuMachine::pause() {
@@ -402,6 +410,8 @@ Async<void> QemuMachine::resume() {
   if (first) {
     for (const Nic& nic : record_.spec.nics)
       if (!nic.link_up) co_await set_cable(device_id(nic), false);
+    for (const Disk& disk : record_.spec.disks)
+      if (disk.iops_limit != 0) co_await throttle(disk);
   }
   co_await qmp_->execute("cont");
   if (first) co_await record_operation(MachineRecord::Operation::none);

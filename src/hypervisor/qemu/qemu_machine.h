@@ -58,7 +58,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   void on_event(Observer observer) override;
 
   Async<void> power_off() override;
-  Async<void> reset() override;
+  Async<void> reset(std::map<int, std::string> fresh = {}) override;
   Async<void> pause() override;
   Async<void> resume() override;
   Async<void> save(std::string path, Progress progress) override;
@@ -76,6 +76,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> add_disk(Disk disk) override;
   Async<void> remove_disk(int key) override;
   Async<void> resize_disk(int key, std::uint64_t bytes) override;
+  Async<void> limit_disk(int key, std::uint64_t iops) override;
   Async<void> add_nic(Nic nic, Fd tap) override;
   Async<void> remove_nic(int key) override;
   Async<void> set_link(int key, bool up) override;
@@ -91,6 +92,12 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Fd process() const override { return process_ ? process_->process() : Fd(); }
 
  private:
+  // A descriptor that goes into a set of QEMU's.
+  struct HandedOver {
+    std::int64_t set = 0;
+    Fd file;
+  };
+
   // Why the process is going to end, where that is known beforehand.
   enum class Intent { none, power_off, guest_shutdown, save, interrupted_start };
 
@@ -134,8 +141,10 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> record_operation(MachineRecord::Operation operation);
 
   // qemu_machine_devices.cpp
-  Async<void> add_nodes(int key, int image, Fd file, ImageNodes nodes);
+  Async<void> add_nodes(Disk disk, int image, DiskImage of, ImageNodes nodes);
+  Async<void> add_nodes(int key, int image, std::vector<HandedOver> files, ImageNodes nodes);
   Async<void> remove_nodes(int key, int image);
+  Async<std::vector<std::int64_t>> sets_of(int key, int image);
   Async<void> add_images(Disk disk);
   Async<void> remove_images(int key, std::vector<int> images);
   Async<void> remove_device(std::string id);
@@ -145,6 +154,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> replace_medium(std::string drive, int key, Fd file, ImageNodes nodes);
   Async<void> with_open_tray(std::string drive, std::string command, json::object arguments);
   Async<void> set_cable(std::string nic_id, bool up);
+  Async<void> throttle(Disk disk);
 
   // qemu_machine_disks.cpp
   Async<void> put_overlays(json::array actions);
@@ -152,6 +162,10 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<std::vector<int>> forget_images(int key, std::size_t from, std::size_t to);
   Async<void> drop_unused_overlays();
   bool is_stray(int key, int image) const;
+  Async<void> reset_discarding(std::map<int, std::string> fresh);
+  Async<void> finish_reset();
+  Async<int> replace_overlay(Disk disk);
+  Async<std::string> written_node(int key);
   Async<void> remove_stray_nodes();
   Async<void> pivot(std::string job_id, MergeRequest request);
   Async<void> settle_disks();

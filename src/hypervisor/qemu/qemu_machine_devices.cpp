@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "hypervisor/qemu/devices.h"
+#include "hypervisor/qemu/disk_image.h"
 #include "hypervisor/qemu/fields.h"
 #include "hypervisor/qemu/qemu_machine.h"
 
@@ -49,10 +50,23 @@ Async<void> QemuMachine::keep_spec(MachineSpec spec) {
   co_await record_operation(record_.operation);
 }
 
-Async<void> QemuMachine::add_nodes(int key, int image, Fd file, ImageNodes nodes) {
+Async<void> QemuMachine::add_nodes(Disk disk, int image, DiskImage of, ImageNodes nodes) {
+  const auto open = [disk, image, of] {
+    std::vector<HandedOver> files;
+    for (const ImageFile& file : image_files(disk, image, of))
+      files.push_back({file.set, open_image_file(file)});
+    return files;
+  };
+  std::vector<HandedOver> files = co_await offload(context_->pool, open);
+  co_await add_nodes(disk.key, image, std::move(files), std::move(nodes));
+}
+
+Async<void> QemuMachine::add_nodes(int key, int image, std::vector<HandedOver> files,
+                                   ImageNodes nodes) {
   std::exception_ptr failure;
   try {
-    co_await qmp_->execute("add-fd", fields("fdset-id", fdset_of(key, image)), file.get());
+    for (const HandedOver& file : files)
+      co_await qmp_->execute("add-fd", fields("fdset-id", file.set), file.file.get());
     for (json::object& node : nodes) co_await qmp_->execute("blockdev-add", std::move(node));
   } catch (...) {
     failure = std::current_exception();
@@ -65,7 +79,19 @@ Async<void> QemuMachine::add_nodes(int key, int image, Fd file, ImageNodes nodes
 Async<void> QemuMachine::remove_nodes(int key, int image) {
   co_await attempt("blockdev-del", fields("node-name", format_node(key, image)));
   co_await attempt("blockdev-del", fields("node-name", file_node(key, image)));
-  co_await attempt("remove-fd", fields("fdset-id", fdset_of(key, image)));
+  const std::vector<std::int64_t> sets = co_await sets_of(key, image);
+  for (const std::int64_t set : sets) co_await attempt("remove-fd", fields("fdset-id", set));
+}
+
+// The descriptor sets of an image: its own, and those of its extents.
+Async<std::vector<std::int64_t>> QemuMachine::sets_of(int key, int image) {
+  const json::value reply = co_await qmp_->execute("query-fdsets");
+  std::vector<std::int64_t> sets;
+  for (const json::value& each : reply.as_array()) {
+    const auto set = each.at("fdset-id").to_number<std::int64_t>();
+    if (image_of_fdset(set) == std::pair(key, image)) sets.push_back(set);
+  }
+  co_return sets;
 }
 
 // All images of a disk that is new to the machine.
@@ -75,11 +101,7 @@ Async<void> QemuMachine::add_images(Disk disk) {
   try {
     for (ImageNodes& nodes : disk_nodes(disk)) {
       const int image = static_cast<int>(added.size());
-      const auto open = [path = disk.chain[added.size()].path, read_only = disk.read_only] {
-        return open_image(path, read_only);
-      };
-      Fd file = co_await offload(context_->pool, open);
-      co_await add_nodes(disk.key, image, std::move(file), std::move(nodes));
+      co_await add_nodes(disk, image, disk.chain[added.size()], std::move(nodes));
       added.push_back(image);
     }
   } catch (...) {
@@ -174,6 +196,7 @@ Async<void> QemuMachine::add_disk(Disk disk) {
   std::exception_ptr failure;
   try {
     co_await add_device(disk_device(changed, disk));
+    if (disk.iops_limit != 0) co_await throttle(disk);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -207,6 +230,9 @@ Async<void> QemuMachine::resize_disk(int key, std::uint64_t bytes) {
   const std::string device = device_id(disk);
   if (disk.chain.size() > 1)
     throw error(ErrorKind::unsupported, device, "{} cannot grow: it has snapshots", device);
+  if (disk.chain.front().format != DiskFormat::raw)
+    throw error(ErrorKind::unsupported, device, "{} cannot grow: {} is not flat", device,
+                disk.chain.front().path);
   const std::string written = format_node(key, record_.images.at(key).back());
   const json::value nodes = co_await qmp_->execute("query-named-block-nodes", fields("flat", true));
   for (const json::value& node : nodes.as_array()) {
@@ -217,6 +243,27 @@ Async<void> QemuMachine::resize_disk(int key, std::uint64_t bytes) {
                   device, present, bytes);
   }
   co_await qmp_->execute("block_resize", fields("node-name", written, "size", bytes));
+}
+
+// As ESXi counts them: Disk.SchedCostUnit.
+Async<void> QemuMachine::throttle(Disk disk) {
+  constexpr int unit = 32768;
+  json::object limits = fields("id", device_id(disk), "iops", disk.iops_limit, "iops_rd", 0,
+                               "iops_wr", 0, "bps", 0, "bps_rd", 0, "bps_wr", 0);
+  if (disk.iops_limit != 0) limits["iops_size"] = unit;
+  co_await qmp_->execute("block_set_io_throttle", std::move(limits));
+}
+
+Async<void> QemuMachine::limit_disk(int key, std::uint64_t iops) {
+  const auto self = shared_from_this();
+  const auto guard = co_await operations_.lock();
+  require_stoppable("change");
+  MachineSpec changed = record_.spec;
+  find_disk(changed, key);
+  Disk& disk = at_key(changed.disks, key);
+  disk.iops_limit = iops;
+  co_await throttle(disk);
+  co_await keep_spec(std::move(changed));
 }
 
 // ---- NICs
@@ -331,7 +378,9 @@ Async<void> QemuMachine::replace_medium(std::string drive, int key, Fd file, Ima
   co_await with_open_tray(drive, "blockdev-remove-medium", drive_only);
   if (medium_of(record_.spec, key)) co_await remove_nodes(key, 0);
   if (file) {
-    co_await add_nodes(key, 0, std::move(file), std::move(nodes));
+    std::vector<HandedOver> files;
+    files.push_back({fdset_of(key), std::move(file)});
+    co_await add_nodes(key, 0, std::move(files), std::move(nodes));
     json::object medium = fields("id", drive, "node-name", format_node(key, 0));
     co_await with_open_tray(drive, "blockdev-insert-medium", std::move(medium));
   }

@@ -64,14 +64,13 @@ Async<json::array> QemuMachine::add_overlays(std::map<int, std::string> overlays
     const Disk disk = find_disk(record_.spec, key);
     std::vector<int>& images = record_.images.at(key);
     const int below = images.back(), image = lowest_free(images);
-    const auto open = [path = path] { return open_file(path, O_RDWR); };
-    Fd file = co_await offload(context_->pool, open);
-    ImageNodes nodes = image_nodes(disk, image, {path, DiskFormat::qcow2}, nullptr, true);
-    co_await add_nodes(key, image, std::move(file), std::move(nodes));
+    const DiskImage overlay{path, DiskFormat::qcow2, {}};
+    ImageNodes nodes = image_nodes(disk, image, overlay, nullptr, true);
+    co_await add_nodes(disk, image, overlay, std::move(nodes));
     json::object data = fields("node", format_node(key, below), "overlay", format_node(key, image));
     actions.push_back(fields("type", "blockdev-snapshot", "data", std::move(data)));
     images.push_back(image);
-    chain_of(key).push_back({path, DiskFormat::qcow2});
+    chain_of(key).push_back(overlay);
   }
   co_return actions;
 }
@@ -148,6 +147,87 @@ Async<void> QemuMachine::drop_unused_overlays() {
     std::vector<int> forgotten = co_await forget_images(key, unused, images.size());
     co_await remove_images(key, std::move(forgotten));
   }
+}
+
+// ---- Changes that are discarded
+
+Async<void> QemuMachine::reset_discarding(std::map<int, std::string> fresh) {
+  const bool was_running = state_ == MachineState::running;
+  for (const auto& [key, path] : fresh) {
+    const Disk& disk = find_disk(record_.spec, key);
+    if (!disk.discards_changes)
+      throw error(ErrorKind::invalid_argument, device_id(disk), "{} keeps its changes",
+                  device_id(disk));
+  }
+  for (const auto& [key, path] : fresh) {
+    std::vector<int>& images = record_.images.at(key);
+    images.push_back(lowest_free(images));
+    chain_of(key).push_back({path, DiskFormat::qcow2, {}});
+    record_.replacing.push_back(key);
+  }
+  std::exception_ptr failure;
+  try {
+    co_await record_operation(MachineRecord::Operation::resetting);
+    if (was_running) co_await qmp_->execute("stop");
+    co_await finish_reset();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  if (state_ != MachineState::exited) {
+    co_await drop_unused_overlays();
+    record_.replacing.clear();
+    co_await record_operation(MachineRecord::Operation::none);
+    if (was_running) co_await attempt("cont", json::object());
+  }
+  std::rethrow_exception(failure);
+}
+
+// From wherever it got to: a former daemon may have begun it.
+Async<void> QemuMachine::finish_reset() {
+  std::vector<std::pair<int, int>> replaced;
+  while (!record_.replacing.empty()) {
+    const Disk disk = find_disk(record_.spec, record_.replacing.back());
+    const int image = co_await replace_overlay(disk);
+    replaced.emplace_back(disk.key, image);
+  }
+  co_await qmp_->execute("system_reset");
+  co_await qmp_->execute("cont");
+  // QEMU closes no descriptor of a set while the guest stands still.
+  for (const auto& [key, image] : replaced) co_await remove_nodes(key, image);
+  co_await record_operation(MachineRecord::Operation::none);
+}
+
+// The last image of the chain takes the place of the last but one, whose number is returned.
+Async<int> QemuMachine::replace_overlay(Disk disk) {
+  const std::vector<int> images = record_.images.at(disk.key);
+  const std::size_t old = images.size() - 2;
+  const int image = images.back();
+  const std::string node = format_node(disk.key, image);
+  const std::string written = co_await written_node(disk.key);
+  if (written != node) {
+    json::value backing(format_node(disk.key, images[old - 1]));
+    ImageNodes nodes = image_nodes(disk, image, disk.chain.back(), std::move(backing), true);
+    co_await remove_nodes(disk.key, image);
+    co_await add_nodes(disk, image, disk.chain.back(), std::move(nodes));
+    co_await qmp_->execute("qom-set", fields("path", "/machine/peripheral/" + device_id(disk),
+                                             "property", "drive", "value", node));
+  }
+  std::erase(record_.replacing, disk.key);
+  std::vector<int> replaced = co_await forget_images(disk.key, old, old + 1);
+  co_return replaced.front();
+}
+
+// Empty for a disk that is not there.
+Async<std::string> QemuMachine::written_node(int key) {
+  const json::value devices = co_await qmp_->execute("query-block");
+  for (const json::value& device : devices.as_array()) {
+    const json::value* inserted = device.as_object().if_contains("inserted");
+    const json::value* node = inserted ? inserted->as_object().if_contains("node-name") : nullptr;
+    if (node && key_of_node(std::string(node->as_string())) == key)
+      co_return std::string(node->as_string());
+  }
+  co_return std::string();
 }
 
 // ---- Merges
@@ -276,7 +356,7 @@ Async<void> QemuMachine::remove_stray_nodes() {
   // A descriptor without a node yet would be taken for the next image of that number.
   const json::value sets = co_await qmp_->execute("query-fdsets");
   for (const json::value& set : sets.as_array()) {
-    const auto [key, image] = image_of_fdset(set.at("fdset-id").to_number<int>());
+    const auto [key, image] = image_of_fdset(set.at("fdset-id").to_number<std::int64_t>());
     if (is_stray(key, image)) co_await remove_nodes(key, image);
   }
 }

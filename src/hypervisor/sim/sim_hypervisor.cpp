@@ -99,8 +99,14 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     if (state_ != MachineState::exited) end({Exit::Cause::powered_off});
     co_return;
   }
-  Async<void> reset() override {
+  Async<void> reset(std::map<int, std::string> fresh) override {
     require_alive("reset");
+    MachineSpec changed = spec_;
+    for (const auto& [key, path] : fresh) {
+      find_disk(spec_, key);
+      at_key(changed.disks, key).chain.back() = {path, DiskFormat::qcow2};
+    }
+    keep(std::move(changed));
     emit(WasReset{.by_guest = false});
     co_return;
   }
@@ -215,6 +221,14 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     require_hot_plug(find_controller(spec_, find_disk(spec_, key).controller_key));
     MachineSpec changed = spec_;
     erase_key(changed.disks, key);
+    keep(std::move(changed));
+    co_return;
+  }
+  Async<void> limit_disk(int key, std::uint64_t iops) override {
+    require_alive("change");
+    MachineSpec changed = spec_;
+    find_disk(spec_, key);
+    at_key(changed.disks, key).iops_limit = iops;
     keep(std::move(changed));
     co_return;
   }

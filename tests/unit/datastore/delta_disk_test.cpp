@@ -39,6 +39,45 @@ TEST_F(DeltaDisk, IsAnImageThatQemuReadsThrough) {
   EXPECT_NO_THROW(run_checked({"qemu-img", "check", "-q", "-f", "qcow2", second}));
 }
 
+TEST_F(DeltaDisk, StandsOnDisksOfHostedProductsToo) {
+  fs::create_directories(real("web"));
+  for (const DiskLayout layout : {DiskLayout::monolithic_sparse, DiskLayout::split_flat}) {
+    const Location disk = at("web/base.vmdk"), delta = at("web/base-000001.vmdk");
+    create_disk(disk, {.capacity = capacity, .layout = layout});
+    run_checked({"qemu-io", "-f", "vmdk", "-c", "write -P 65 0 1M", image("base.vmdk")});
+    create_delta(delta, disk);
+    EXPECT_NO_THROW(run_checked({"qemu-io", "-r", "-f", "qcow2", "-c", "read -P 65 0 1M",
+                                 image("base-000001-delta.vmdk")}));
+    delete_disk(delta);
+    delete_disk(disk);
+  }
+}
+
+TEST_F(DeltaDisk, KeepsItsParentAsItIs) {
+  const Location delta = make_chain(1), base = at("web/web.vmdk");
+  for (const auto& change : {+[](const Location& disk) { extend_disk(disk, 2 * capacity); },
+                             +[](const Location& disk) { zero_fill_disk(disk); }}) {
+    const Error refused = failure_of([&] { change(base); });
+    EXPECT_EQ(refused.kind(), ErrorKind::invalid_state);
+    EXPECT_NE(std::string(refused.what()).find("web-000001.vmdk"), std::string::npos);
+  }
+  EXPECT_EQ(read_chain(delta).size(), 2u);
+  delete_disk(delta);
+  EXPECT_NO_THROW(extend_disk(base, 2 * capacity));
+}
+
+TEST_F(DeltaDisk, IsAnImageAloneForChangesThatAreDiscarded) {
+  const Location disk = make_chain(1), redo = at("web/web.vmdk.REDO_a1b2c0");
+  run_checked({"qemu-io", "-f", "raw", "-c", "write -P 65 0 1M", image("web-flat.vmdk")});
+  fs::create_directories(real("else"));
+  for (const Location& where : {redo, redo, at("else/web.vmdk.REDO_a1b2c0")}) {
+    create_redo(where, disk);
+    EXPECT_NO_THROW(
+        run_checked({"qemu-io", "-r", "-f", "qcow2", "-c", "read -P 65 0 1M", real(where.path)}));
+  }
+  EXPECT_EQ(read_chain(disk).size(), 2u);
+}
+
 TEST_F(DeltaDisk, IsSmallAndWholeForTheLargestDisk) {
   TestFolder largest_folder("/dev/shm");  // a file system that takes files of any size
   const auto store = std::make_shared<Datastore>("big", largest_folder.path());
@@ -112,7 +151,8 @@ TEST_F(DeltaDisk, RefusesAChainThatIsBroken) {
   expect_error(ErrorKind::damaged, "[ds] web/web-000002.vmdk", [&] { read_chain(disk); });
   put("web/web-000001.vmdk", descriptor);
   EXPECT_EQ(read_chain(disk).size(), 3u);
-  zero_fill_disk(at("web/web.vmdk"));  // gives the base another content id
+  const std::string id = descriptor.substr(descriptor.find("parentCID="), 18);
+  changed(id, "parentCID=00000001");  // the base has another
   expect_error(ErrorKind::damaged, "[ds] web/web-000001.vmdk", [&] { read_chain(disk); });
 }
 

@@ -1,6 +1,8 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "host/vm_config.h"
+#include "host/vm_redo.h"
 #include "hypervisor/machine_spec.h"
 #include "vm_config_sample.h"
 
@@ -276,23 +278,72 @@ TEST_P(UnservedMachine, IsRefusedByName) {
                                   [&] { machine_spec(config, around.context, "m"); });
 }
 
+TEST_F(VmConfig, GivesTheMachineTheExtentsOfASplitDiskInItsOrder) {
+  datastore::DiskInfo& info = around.disks["[ds1] web/web.vmdk"];
+  info.layout = datastore::DiskLayout::split_flat;
+  info.described = {{.sectors = 64, .type = "FLAT", .file = "web-f001.vmdk", .offset = 8},
+                    {.sectors = 32, .type = "SPARSE", .file = "web-s002.vmdk"}};
+  const auto spec = machine_spec(config, around.context, "m");
+  EXPECT_EQ(
+      spec.disks[0].chain,
+      (std::vector<hypervisor::DiskImage>{{"/volumes/ds1/web/web.vmdk",
+                                           hypervisor::DiskFormat::vmdk,
+                                           {{"/volumes/ds1/web/web-f001.vmdk", 64, false, 8},
+                                            {"/volumes/ds1/web/web-s002.vmdk", 32, true, 0}}}}));
+}
+
+TEST_F(VmConfig, GivesTheMachineAFileForWhatIsDiscarded) {
+  config.disks[0].mode = vmx::DiskMode::independent_nonpersistent;
+  config.disks[0].redo = next_redo(config.disks[0]);
+  config.disks[0].io.limit = 100;
+  const hypervisor::Disk disk = machine_spec(config, around.context, "m").disks[0];
+  EXPECT_TRUE(disk.discards_changes);
+  EXPECT_EQ(disk.iops_limit, 100u);
+  ASSERT_EQ(disk.chain.size(), 2u);
+  EXPECT_EQ(disk.chain[1].path, "/volumes/ds1/web/" + config.disks[0].redo);
+  EXPECT_EQ(disk.chain[1].format, hypervisor::DiskFormat::qcow2);
+}
+
+// Whatever a .vmx names as such a file is deleted in the end.
+TEST(Redo, IsOnlyWhatWeCouldHaveMade) {
+  vmx::Disk disk{.file = "web.vmdk"};
+  disk.redo = next_redo(disk);
+  EXPECT_THAT(disk.redo, testing::MatchesRegex("web.vmdk.REDO_[0-9a-f]+0"));
+  const std::string other = next_redo(disk);
+  EXPECT_EQ(other, disk.redo.substr(0, disk.redo.size() - 1) + "1");
+  for (const char* foreign : {"", "web.vmdk", "../a/b.vmdk.REDO_123450", "/etc/x.REDO_123450",
+                              ".REDO_123450", "web.vmdk.REDO_12345"}) {
+    disk.redo = foreign;
+    EXPECT_FALSE(has_redo(disk)) << foreign;
+    EXPECT_THROW(redo_file(vmx::DatastorePath("ds1", "web/web.vmx"), disk), kernel::Fault);
+  }
+  disk.redo = "./web.vmdk.REDO_a1b2c0";
+  EXPECT_EQ(redo_file(vmx::DatastorePath("ds1", "web/web.vmx"), disk).path(),
+            "web/web.vmdk.REDO_a1b2c0");
+}
+
 INSTANTIATE_TEST_SUITE_P(
     VmConfig, UnservedMachine,
     testing::Values(
-        Unserved{"sparse_disk",
+        Unserved{"sesparse_disk",
                  [](auto&, auto& around) {
-                   around.disks["[ds1] web/web.vmdk"].create_type = "monolithicSparse";
+                   datastore::DiskInfo& disk = around.disks["[ds1] web/web.vmdk"];
+                   disk.create_type = "seSparse";
+                   disk.layout.reset();
+                   disk.described[0].type = "SESPARSE";
                  },
-                 "Hard disk 1: [ds1] web/web.vmdk of type monolithicSparse"},
+                 "Hard disk 1: [ds1] web/web.vmdk of type seSparse"},
+        Unserved{"stream_optimized_disk",
+                 [](auto&, auto& around) {
+                   datastore::DiskInfo& disk = around.disks["[ds1] web/web.vmdk"];
+                   disk.layout = datastore::DiskLayout::stream_optimized;
+                   disk.described[0].type = "SPARSE";
+                 },
+                 "Hard disk 1: writing to [ds1] web/web.vmdk"},
         Unserved{
             "delta",
             [](auto&, auto& around) { around.disks["[ds1] web/web.vmdk"].parent = "base.vmdk"; },
             "a delta of base.vmdk"},
-        Unserved{"split_disk",
-                 [](auto&, auto& around) {
-                   around.disks["[ds1] web/web.vmdk"].extents.push_back("web/web-f002.vmdk");
-                 },
-                 "Hard disk 1"},
         Unserved{"disk_mode",
                  [](auto& config, auto&) { config.disks[0].mode = vmx::DiskMode::nonpersistent; },
                  "Hard disk 1: disk mode nonpersistent"},

@@ -61,6 +61,9 @@ class Surroundings {
     info.create_type = "vmfs";
     info.uuid = "60 00 C2 9a 6b 1c 22 d1-0f 3e 55 a0 91 8c 4d 70";
     info.extents = {(place.parent() / (place.stem() + "-flat.vmdk")).path()};
+    info.layout = datastore::DiskLayout::vmfs;
+    info.described = {
+        {.sectors = info.capacity / 512, .type = "VMFS", .file = place.stem() + "-flat.vmdk"}};
     disks[path] = info;
   }
 

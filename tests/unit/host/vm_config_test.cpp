@@ -584,10 +584,10 @@ INSTANTIATE_TEST_SUITE_P(
         Unserved{"disk_limit",
                  [](Spec& s) {
                    add_edited_disk(s, [](auto& device, auto&) {
-                     device.storageIOAllocation.edit().limit = 500;
+                     device.storageIOAllocation.edit().reservation = 500;
                    });
                  },
-                 "device.storageIOAllocation.limit"},
+                 "device.storageIOAllocation.reservation"},
         Unserved{"filter",
                  [](Spec& s) {
                    add_edited_disk(s, [](auto& device, auto&) { device.iofilter = {"vmwarelwd"}; });
@@ -988,6 +988,38 @@ TEST_F(VmChange, OfADisksMode) {
   EXPECT_EQ(change_vm(spec).config.disks[0].mode, vmx::DiskMode::independent_persistent);
   expect_fault<vim::InvalidPowerState>("The mode or the sharing of Hard disk 1",
                                        [&] { change_vm(spec, true); });
+}
+
+TEST_F(VmChange, OfADisksShareOfItsDatastore) {
+  edit<vim::VirtualDisk>(spec, info(), 2000, [](auto& it) {
+    auto& io = it.storageIOAllocation.edit();
+    io.limit = 500;
+    io.shares.edit().level = vim::SharesLevel::high;
+  });
+  const ConfigPlan plan = change_vm(spec, true);
+  EXPECT_EQ(plan.config.disks[0].io,
+            (vmx::Allocation{.limit = 500, .level = vmx::SharesLevel::high}));
+  EXPECT_THAT(plan.edited, ElementsAre(2000));
+  EXPECT_THAT(plan.privileges, ElementsAre("VirtualMachine.Config.Resource"));
+  // Clients of old know shares in another place.
+  spec.deviceChange.clear();
+  edit<vim::VirtualDisk>(spec, info(), 2000,
+                         [](auto& it) { it.shares.edit().level = vim::SharesLevel::low; });
+  EXPECT_EQ(change_vm(spec).config.disks[0].io.level, vmx::SharesLevel::low);
+  spec.deviceChange.clear();
+  edit<vim::VirtualDisk>(spec, info(), 2000,
+                         [](auto& it) { it.storageIOAllocation.edit().limit = 15; });
+  expect_fault<vim::InvalidDeviceSpec>("15 is neither", [&] { change_vm(spec); });
+}
+
+TEST_F(VmChange, OfADiskThatDiscardsItsChangesWhileItRunsIsRefused) {
+  present.disks[0].mode = vmx::DiskMode::independent_nonpersistent;
+  remove(spec, info(), 2000);
+  expect_fault<vim::InvalidPowerState>("The presence of Hard disk 1",
+                                       [&] { change_vm(spec, true); });
+  spec.deviceChange.clear();
+  edit<vim::VirtualDisk>(spec, info(), 2000, [](auto& it) { it.capacityInBytes = 16 * kGib; });
+  expect_fault<vim::InvalidPowerState>("The size of Hard disk 1", [&] { change_vm(spec, true); });
 }
 
 // --- Controllers, drives and adapters of a VM --------------------------------------------------

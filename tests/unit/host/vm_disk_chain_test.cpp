@@ -31,6 +31,9 @@ struct VmDiskChain : testing::Test {
     info.create_type = datastore::delta_create_type;
     info.parent = parent;
     info.extents = {"web/" + stem + "-delta.vmdk"};
+    info.layout.reset();
+    info.described = {
+        {.sectors = info.capacity / 512, .type = "QCOW2", .file = stem + "-delta.vmdk"}};
   }
 };
 

@@ -6,6 +6,8 @@
 #include "../expect_error.h"
 #include "base/error.h"
 #include "base/process.h"
+#include "hypervisor/qemu/command_line.h"
+#include "hypervisor/qemu/qmp.h"
 #include "lab.h"
 
 namespace virga::hypervisor {
@@ -223,6 +225,169 @@ TEST_F(Disks, NameAnImageTheyDoNotConsistOf) {
       }).kind(),
       ErrorKind::invalid_argument);
   lab.run(machine->power_off());
+}
+
+// ---- In the formats of VMware's hosted products
+
+struct VmwareDisks : Disks, ::testing::WithParamInterface<const char*> {
+  // Image 0 in that format, made by QEMU.
+  void make_base() {
+    make_chain(1);
+    const std::string name = GetParam(), path = lab.path("base.vmdk");
+    run_checked({"qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=" + name,
+                 chain[0].path, path});
+    const std::string extent = name == "twoGbMaxExtentFlat"     ? lab.path("base-f001.vmdk")
+                               : name == "twoGbMaxExtentSparse" ? lab.path("base-s001.vmdk")
+                                                                : path;
+    const bool sparse = name != "twoGbMaxExtentFlat";
+    chain[0] = {path, DiskFormat::vmdk, {{extent, 16 * megabyte / 512, sparse, 0}}};
+  }
+  std::string read_base(const std::vector<int>& megabytes) {
+    const std::string raw = lab.path("flattened");
+    run_checked({"qemu-img", "convert", "-f", "vmdk", "-O", "raw", chain[0].path, raw});
+    return read({raw}, megabytes);
+  }
+};
+
+TEST_P(VmwareDisks, AreBootedFromOverlaidAndMerged) {
+  make_base();
+  const auto machine = start();
+  SerialLine line(lab, *machine);
+  EXPECT_EQ(line.ask('n'), '0');
+  const std::string overlay = lab.path("delta");
+  run_checked({"qemu-img", "create", "-q", "-f", "qcow2", "-u", "-F", "vmdk", "-b", "base.vmdk",
+               overlay, "16M"});
+  chain.push_back({overlay, DiskFormat::qcow2});
+  lab.run(machine->snapshot({.overlays = {{2000, overlay}}}));
+  EXPECT_EQ(find_disk(machine->spec(), 2000).chain, chain);
+  lab.run(machine->merge({.disk_key = 2000, .into = chain[0].path, .top = overlay}));
+  EXPECT_EQ(find_disk(machine->spec(), 2000).chain, std::vector<DiskImage>{chain[0]});
+  EXPECT_EQ(failure_of([&] { lab.run(machine->resize_disk(2000, 32 * megabyte)); }).kind(),
+            ErrorKind::unsupported);
+  lab.run(machine->power_off());
+
+  write(1, 1, 'B');
+  lab.run(hypervisor->merge_unused(chain, 0, {}, {}));
+  EXPECT_EQ(read_base({0, 1, 15}), "ABA");
+}
+
+TEST_P(VmwareDisks, ComeAndGoWhileTheGuestRuns) {
+  make_base();
+  const auto machine = start(lab.spec());
+  Disk added{.key = 2001, .controller_key = 1000, .unit = 1, .chain = chain};
+  for (int i = 0; i < 2; ++i) {
+    lab.run(machine->add_disk(added));
+    lab.run(machine->remove_disk(2001));
+  }
+  lab.run(machine->power_off());
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, VmwareDisks,
+                         ::testing::Values("monolithicSparse", "twoGbMaxExtentSparse",
+                                           "twoGbMaxExtentFlat"),
+                         [](const auto& param) { return std::string(param.param); });
+
+// QEMU takes what is no sparse extent for a descriptor, and would open what that names.
+TEST_F(Disks, ThatClaimToBeSparseAreRefused) {
+  const std::string trap = lab.path("trap.vmdk");
+  write_file_atomically(trap,
+                        "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n"
+                        "createType=\"monolithicFlat\"\nRW 2 FLAT \"/etc/passwd\" 0\n" +
+                            std::string(512, '#'));
+  chain = {{trap, DiskFormat::vmdk, {{trap, 2, true, 0}}}};
+  const Error refused = failure_of([&] { start(); });
+  EXPECT_EQ(refused.kind(), ErrorKind::damaged);
+  EXPECT_EQ(refused.subject(), trap);
+  EXPECT_TRUE(lab.is_gone("guest"));
+}
+
+// ---- Changes that are discarded
+
+TEST_F(Disks, ForgetTheirChangesInAReset) {
+  make_chain(2);
+  MachineSpec volatile_disk = spec();
+  volatile_disk.disks[0].discards_changes = true;
+  const auto machine = start(volatile_disk);
+  EXPECT_EQ(SerialLine(lab, *machine).ask('n'), '0');
+  const DiskImage old = chain[1];
+  chain.pop_back();
+  fs::rename(old.path, lab.path("old"));
+  lab.run(machine->reset({{2000, add_image()}}));
+  EXPECT_EQ(find_disk(machine->spec(), 2000).chain, chain);
+  EXPECT_EQ(machine->state(), MachineState::running);
+  EXPECT_EQ(SerialLine(lab, *machine, 2).ask('n'), '0');
+  run_checked({"qemu-io", "-f", "qcow2", "-c", "write 0 512", lab.path("old")});  // nobody has it
+  EXPECT_THROW(write(1, 1, 'X'), Error);
+  lab.run(machine->power_off());
+  EXPECT_EQ(read(chain[1], {0, 1, 15}), "A.A");
+}
+
+TEST_F(Disks, ThatKeepTheirChangesAreNotReplaced) {
+  make_chain(2);
+  const auto machine = start();
+  const Error refused = failure_of([&] {
+    lab.run(machine->reset({{2000, lab.path("elsewhere")}}));
+  });
+  EXPECT_EQ(refused.kind(), ErrorKind::invalid_argument);
+  EXPECT_EQ(find_disk(machine->spec(), 2000).chain, chain);
+  lab.run(machine->power_off());
+}
+
+TEST_F(Disks, GoOnWithTheirChangesWhenThereIsNoFreshOverlay) {
+  make_chain(2);
+  MachineSpec volatile_disk = spec();
+  volatile_disk.disks[0].discards_changes = true;
+  const auto machine = start(volatile_disk);
+  EXPECT_EQ(failure_of([&] {
+              lab.run(machine->reset({{2000, lab.path("missing")}}));
+            }).kind(),
+            ErrorKind::not_found);
+  EXPECT_EQ(find_disk(machine->spec(), 2000).chain, chain);
+  EXPECT_EQ(machine->state(), MachineState::running);
+  EXPECT_EQ(SerialLine(lab, *machine).ask('n'), '0');
+  lab.run(machine->power_off());
+}
+
+// ---- Limits
+
+// The limits QEMU holds the disks to, by their ids; nobody else may be connected to it.
+std::map<std::string, int> limits_in_force(Lab& lab) {
+  const auto qmp = std::make_shared<Qmp>(lab.io.get_executor(), "guest", 5s);
+  lab.run(qmp->open(qmp_socket(lab.path("run/guest"))));
+  const json::value devices = lab.run(qmp->execute("query-block"));
+  std::map<std::string, int> limits;
+  for (const json::value& device : devices.as_array())
+    if (const json::value* inserted = device.as_object().if_contains("inserted"))
+      limits[std::string(device.at("qdev").as_string())] = inserted->at("iops").to_number<int>();
+  qmp->close();
+  return limits;
+}
+
+TEST_F(Disks, AreLimitedFromTheStartAndAnew) {
+  make_chain(2);
+  MachineSpec limited = spec();
+  limited.disks[0].iops_limit = 100;
+  auto machine = start(limited);
+  const Disk added{.key = 2001,
+                   .controller_key = 1000,
+                   .unit = 1,
+                   .chain = {{lab.make_image("second.img", megabyte)}},
+                   .iops_limit = 50};
+  lab.run(machine->add_disk(added));
+  machine.reset();
+  hypervisor.reset();
+  EXPECT_EQ(limits_in_force(lab),
+            (std::map<std::string, int>{{"disk-2000", 100}, {"disk-2001", 50}}));
+
+  hypervisor = lab.hypervisor();
+  machine = lab.run(hypervisor->adopt()).at(0);
+  lab.run(machine->limit_disk(2000, 0));
+  lab.run(machine->limit_disk(2001, 70));
+  EXPECT_EQ(find_disk(machine->spec(), 2001).iops_limit, 70u);
+  machine.reset();
+  hypervisor.reset();
+  EXPECT_EQ(limits_in_force(lab),
+            (std::map<std::string, int>{{"disk-2000", 0}, {"disk-2001", 70}}));
 }
 
 TEST_F(Disks, AreMergedWithoutAGuest) {

@@ -15,6 +15,7 @@
 
 #include "../expect_error.h"
 #include "base/error.h"
+#include "base/process.h"
 #include "crash_point.h"
 #include "hypervisor/qemu/accelerator.h"
 #include "hypervisor/qemu/machine_record.h"
@@ -852,6 +853,49 @@ TEST_F(AfterACrash, ARestoreIsWholeOrTheStateIsStillThere) {
   EXPECT_GT(undone, 1);
   EXPECT_GT(ready, 0);
   EXPECT_GT(running, 1);
+}
+
+// One guest, reset again and again: whenever the daemon dies, its disk is on one overlay, the
+// former or the fresh one, and one that was replaced is in nobody's hands.
+TEST_F(AfterACrash, AResetThatDiscardsChangesIsFinishedOrNeverWas) {
+  const auto make_overlay = [&](long number) {
+    const std::string path = lab.path(fmt::format("overlay{}", number));
+    run_checked({"qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "guest.img", path});
+    return path;
+  };
+  MachineSpec discarding = spec;
+  std::string current = make_overlay(0);
+  discarding.disks[0].chain.push_back({current, DiskFormat::qcow2});
+  discarding.disks[0].discards_changes = true;
+  expect_one_that_counts_from('0', *start(discarding), 1);
+  bool died = true;
+  int boots = 1, kept = 0, replaced = 0;
+  for (long step = 1; died; ++step) {
+    SCOPED_TRACE(step);
+    hypervisor.reset();
+    const std::string fresh = make_overlay(step);
+    died = dies_before_step(step, lab, [&](Hypervisor& own, const auto& begin) {
+      const auto machine = lab.run(own.adopt()).at(0);
+      begin();
+      lab.run(machine->reset({{2000, fresh}}));
+    });
+    hypervisor = lab.hypervisor();
+    const auto machine = find_again(lab, *hypervisor);
+    ASSERT_TRUE(machine);
+    const std::vector<DiskImage> chain = find_disk(machine->spec(), 2000).chain;
+    ASSERT_EQ(chain.size(), 2u);
+    const bool is_replaced = chain[1].path == fresh;
+    ASSERT_TRUE(is_replaced || chain[1].path == current);
+    EXPECT_TRUE(holders_of(is_replaced ? current : fresh).empty());
+    EXPECT_EQ(holders_of(chain[1].path).size(), 1u);
+    ++(is_replaced ? replaced : kept);
+    if (is_replaced) current = fresh;
+    EXPECT_EQ(machine->state(), MachineState::running);
+    if (is_replaced) expect_one_that_counts_from('0', *machine, ++boots);
+    if (!died) lab.run(machine->power_off());
+  }
+  EXPECT_GT(kept, 0);
+  EXPECT_GT(replaced, 1);
 }
 
 TEST_F(Qemu, LearnsThatAnAdoptedGuestShutDownWhileNobodyWatched) {

@@ -192,6 +192,28 @@ DevicesById devices_of(const CommandLine& line) {
   return devices;
 }
 
+// What a descriptor in a datastore says leads nowhere: QEMU is given one that names what we opened.
+TEST(CommandLine, NamesExtentsByTheirDescriptors) {
+  Disk disk{.key = 2000, .controller_key = 1000};
+  disk.chain = {{"/ds/web/web.vmdk",
+                 DiskFormat::vmdk,
+                 {{"/ds/web/web-f001.vmdk", 4096, false, 8}, {"/ds/web/web-f002.vmdk", 64}}}};
+  const std::vector<ImageFile> files = image_files(disk, 3, disk.chain[0]);
+  ASSERT_EQ(files.size(), 3u);
+  EXPECT_EQ(files[0].set, fdset_of(2000, 3));
+  EXPECT_EQ(files[0].kind, ImageFile::Kind::descriptor);
+  EXPECT_THAT(files[0].text, HasSubstr("RW 4096 FLAT \"/dev/fdset/1000302000\" 8\n"
+                                       "RW 64 FLAT \"/dev/fdset/2000302000\" 0\n"));
+  EXPECT_EQ(files[2].path, "/ds/web/web-f002.vmdk");
+  EXPECT_EQ(files[2].set, 2'000'302'000);
+  EXPECT_EQ(image_of_fdset(files[2].set), std::pair(2000, 3));
+  EXPECT_EQ(image_of_fdset(files[0].set), std::pair(2000, 3));
+  disk.chain[0].extents.resize(1000, {"/ds/web/web-f001.vmdk", 4096});
+  const Error too_many = failure_of([&] { image_files(disk, 0, disk.chain[0]); });
+  EXPECT_EQ(too_many.kind(), ErrorKind::unsupported);
+  EXPECT_THAT(too_many.what(), HasSubstr("/ds/web/web.vmdk"));
+}
+
 TEST(CommandLine, OpensNothingByPath) {
   const CommandLine line = build_command_line(full_spec(), platform, "/run/v/web-01", false);
   const std::string all = joined(line);
@@ -206,8 +228,14 @@ TEST(CommandLine, OpensNothingByPath) {
       return file.kind == kind && file.path == path && file.key == key;
     });
   };
-  EXPECT_TRUE(has(Inherited::Kind::read_write, "/ds/web/web-flat.vmdk"));
-  EXPECT_TRUE(has(Inherited::Kind::read_only, "/ds/web/data.qcow2"));
+  const auto has_image = [&](const std::string& path, bool read_only) {
+    return std::ranges::any_of(line.inherited, [&](const Inherited& file) {
+      return file.kind == Inherited::Kind::image && file.image.path == path &&
+             file.image.read_only == read_only;
+    });
+  };
+  EXPECT_TRUE(has_image("/ds/web/web-flat.vmdk", false));
+  EXPECT_TRUE(has_image("/ds/web/data.qcow2", true));
   EXPECT_TRUE(has(Inherited::Kind::read_only, "/iso/debian.iso"));
   EXPECT_TRUE(has(Inherited::Kind::read_only, "/fw/code.fd"));
   EXPECT_TRUE(has(Inherited::Kind::read_write, "/ds/web/web.nvram"));

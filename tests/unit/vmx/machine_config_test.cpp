@@ -222,6 +222,28 @@ TEST(WriteMachine, ChangesOnlyWhatDiffers) {
   EXPECT_EQ(read(file), machine);
 }
 
+TEST(WriteMachine, SaysWhatADiskIsGranted) {
+  VmxFile file = sample_vmx("esxi67.vmx");
+  MachineConfig machine = read(file);
+  EXPECT_EQ(machine.disks[0].io, Allocation{});
+  EXPECT_FALSE(find_extra(machine, "sched.scsi0:0.throughputCap"));
+  machine.disks[0].io = {.limit = 300, .level = SharesLevel::custom, .custom_shares = 1500};
+  machine.disks[0].redo = "db02.vmdk.REDO_a1b2c0";
+  write(machine, file);
+  EXPECT_TRUE(has_line(file, "sched.scsi0:0.throughputCap = \"300\""));
+  EXPECT_TRUE(has_line(file, "sched.scsi0:0.shares = \"1500\""));
+  EXPECT_TRUE(has_line(file, "scsi0:0.redo = \"db02.vmdk.REDO_a1b2c0\""));
+  EXPECT_EQ(read(file), machine);
+  machine.disks[0].io.limit.reset();
+  machine.disks[0].redo.clear();
+  write(machine, file);
+  EXPECT_FALSE(file.get("sched.scsi0:0.throughputCap"));
+  EXPECT_EQ(read(file), machine);
+  EXPECT_TRUE(is_described("sched.scsi0:0.shares"));
+  EXPECT_FALSE(is_described("sched.scsi0:0.bandwidthCap"));
+  EXPECT_FALSE(is_described("sched.swap.derivedName"));
+}
+
 TEST(WriteMachine, TakesAllLinesOfAGoneDevice) {
   VmxFile file = sample_vmx("esxi67.vmx");
   MachineConfig machine = read(file);
@@ -231,6 +253,9 @@ TEST(WriteMachine, TakesAllLinesOfAGoneDevice) {
   EXPECT_TRUE(file.entries("ethernet0.").empty());
   EXPECT_TRUE(file.entries("scsi0:20.").empty());
   EXPECT_EQ(file.get("scsi0:0.fileName"), "db02.vmdk");
+  machine.disks.clear();
+  write(machine, file);
+  EXPECT_TRUE(file.entries("sched.scsi0:0.").empty());
 }
 
 TEST(WriteMachine, GivesANewDeviceNoLeftovers) {

@@ -12,6 +12,8 @@ import websocket
 BOOT_SECONDS = 180
 # One read's time limit: less than the host's interval of pings, each of which starts it anew.
 PATIENCE = 5
+# What the guest says of its own accord: its hot plug and its kernel write between a command's lines.
+UNASKED = re.compile(r"virga-witness .*\n|\[ *\d+\.\d{6}\] .*\n")
 
 
 def connect(client, path, session=True):
@@ -88,7 +90,7 @@ class Console:
         self.read_until(r"virga-begin\n", seconds)
         start = self.read_to
         status = self.read_until(r"virga-end (\d+)\n", seconds)
-        return int(status[1]), self.text[start:status.start()]
+        return int(status[1]), UNASKED.sub("", self.text[start:status.start()])
 
     def output(self, command, seconds=60):
         """As run(), for a command that must succeed."""

@@ -84,6 +84,12 @@ Identity identify(kernel::Database& database, const fs::path& state, bool simula
   return identity;
 }
 
+// What still waits in it can be dropped while what it refers to is there.
+class Loop : public asio::io_context {
+ public:
+  using asio::io_context::shutdown;
+};
+
 class Daemon {
  public:
   explicit Daemon(const DaemonOptions& options)
@@ -93,8 +99,9 @@ class Daemon {
         signals_(io_, SIGINT, SIGTERM, SIGUSR1) {
     signals_.add(SIGHUP);
   }
+  ~Daemon();
 
-  int run();
+  void run();
 
  private:
   Async<void> live();
@@ -111,8 +118,8 @@ class Daemon {
 
   const DaemonOptions options_;
   Fd lock_;
-  asio::io_context io_;       // the kernel's, run by the main thread
-  asio::io_context network_;  // connections
+  Loop io_;       // the kernel's, run by the main thread
+  Loop network_;  // connections
   kernel::Kernel kernel_;
   // From the very start: who is asked to end while starting ends when all is up, in order.
   asio::signal_set signals_;
@@ -329,7 +336,7 @@ void allow_many_files() {
   ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
-int Daemon::run() {
+void Daemon::run() {
   std::signal(SIGPIPE, SIG_IGN);
   allow_many_files();
   auto work = asio::make_work_guard(network_);
@@ -344,27 +351,30 @@ int Daemon::run() {
   work.reset();
   network_.stop();
   threads.clear();
-  kernel_.readers.join();
-  kernel_.workers.join();
   if (failure) std::rethrow_exception(failure);
   if (::ftruncate(lock_.get(), 0) != 0) throw system_error("virga-host.pid", "cannot write to");
-  return 0;
+}
+
+// Nothing runs any more. What waits (for timers, clients, guests that run on) refers to the
+// objects, and what blocks comes back to what waits.
+Daemon::~Daemon() {
+  kernel_.readers.join();
+  kernel_.workers.join();
+  if (host_) host_->hypervisor.reset();
+  if (host_ && host_->storage_system) host_->storage_system->stop();
+  network_.shutdown();
+  io_.shutdown();
 }
 
 }  // namespace
 
-int run_daemon(const DaemonOptions& options) {
+void run_daemon(const DaemonOptions& options) {
   // The 16 MiB that checking a password takes go back to the system afterwards. Left alone, glibc
   // learns from the first check to keep as much in the heap of every thread.
   ::mallopt(M_MMAP_THRESHOLD, 16 << 20);
   ::mallopt(M_TRIM_THRESHOLD, 32 << 20);
   fs::create_directories(options.state);
-  // Never destroyed: what still waits at the end (timers, the sockets of guests that run on) refers
-  // to its objects until the process is gone, and nothing of it is left to be saved.
-  auto* daemon = new Daemon(options);
-  const int code = daemon->run();
-  std::cout.flush();
-  ::_exit(code);
+  Daemon(options).run();
 }
 
 }  // namespace virga::host

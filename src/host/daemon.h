@@ -28,8 +28,7 @@ struct DaemonOptions {
 };
 
 // Runs until SIGINT or SIGTERM (guests and their network run on) or SIGUSR1 (guests are shut down
-// and everything is stopped). Returns the program's exit code; throws virga::Error when it cannot
-// start.
-int run_daemon(const DaemonOptions& options);
+// and everything is stopped). Throws virga::Error when it cannot start.
+void run_daemon(const DaemonOptions& options);
 
 }  // namespace virga::host

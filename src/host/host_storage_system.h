@@ -15,6 +15,10 @@ class HostStorageSystem final : public kernel::Implements<vim::HostStorageSystem
 
   // Reads the machine, and logs in to the iSCSI targets it knew when it last ran.
   Async<void> start();
+  // Waits for what blocks; nothing of it goes on afterwards.
+  void stop() {
+    if (iscsi_) iscsi_->stop();
+  }
 
   // As last read, those of the software iSCSI adapter among them.
   const storage::Devices& devices() const { return devices_; }
@@ -32,7 +36,8 @@ class HostStorageSystem final : public kernel::Implements<vim::HostStorageSystem
       model::Call&, const vim::RetrieveDiskPartitionInfoRequestType&) override;
   Async<model::Ptr<vim::HostDiskPartitionInfo>> ComputeDiskPartitionInfo(
       model::Call&, const vim::ComputeDiskPartitionInfoRequestType&) override;
-  Async<void> EnableMultipathPath(model::Call&, const vim::EnableMultipathPathRequestType&) override;
+  Async<void> EnableMultipathPath(model::Call&,
+                                  const vim::EnableMultipathPathRequestType&) override;
   Async<void> DisableMultipathPath(model::Call&,
                                    const vim::DisableMultipathPathRequestType&) override;
   Async<model::List<vim::HostPathSelectionPolicyOption>> QueryPathSelectionPolicyOptions(

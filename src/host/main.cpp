@@ -44,7 +44,8 @@ int main(int argc, char** argv) {
     parse_listen(listen, options);
     virga::set_log_level(level);
     if (check) return virga::host::check_machine(options.state);
-    return virga::host::run_daemon(options);
+    virga::host::run_daemon(options);
+    return 0;
   } catch (const std::exception& failure) {
     std::cerr << "virga-host: " << failure.what() << "\n";
     return 1;

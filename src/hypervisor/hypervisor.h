@@ -237,6 +237,7 @@ struct Capabilities {
 
 class Hypervisor {
  public:
+  // Waits for the blocking part of calls under way, and its machines answer no more.
   virtual ~Hypervisor() = default;
 
   virtual Async<Capabilities> capabilities() = 0;

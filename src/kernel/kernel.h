@@ -32,13 +32,14 @@ struct Kernel {
   asio::any_io_executor executor;          // the kernel executor: one thread at a time
   asio::thread_pool readers{2};            // property reads
   asio::thread_pool workers{4};            // what blocks: files, disks, hashing
+  // Before the inventory: its objects refer to them to their end.
+  std::shared_ptr<Database> database;
+  std::shared_ptr<EventLog> events;
+  std::shared_ptr<Accounts> accounts;
   Inventory inventory;
   SessionTable sessions;
   Authorization authorization;
   TaskTable tasks;
-  std::shared_ptr<Database> database;
-  std::shared_ptr<EventLog> events;
-  std::shared_ptr<Accounts> accounts;
   MoRef root_folder;                       // the entity that guards what nothing nearer guards
 };
 

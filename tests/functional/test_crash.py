@@ -3,7 +3,10 @@
 import contextlib
 import os
 import pathlib
+import re
+import socket
 import subprocess
+import threading
 
 import pytest
 from pyVmomi import vim, vmodl
@@ -393,13 +396,38 @@ def test_a_guest_whose_disk_is_full_waits_and_goes_on(client, small_datastore, b
     machines.destroy(client, vm)
 
 
-def test_the_daemon_ends_cleanly_when_asked(client, host, make_vm):
+def wait_until_it_is_gone(client, vm):
+    with contextlib.suppress(Exception):
+        client.wait_for(vm, "runtime.powerState", lambda state: False)
+
+
+def test_the_daemon_ends_cleanly_when_asked(client, host, guest, make_vm):
+    """With a guest whose agent is watched, a console, and a client that waits for updates."""
+    vm = make_vm("outlives", bare=True)
+    client.wait(vm.PowerOnVM_Task())
+    process = qemu.of(vm)
+    waiting = Client(host)
+    thread = threading.Thread(target=wait_until_it_is_gone, args=(waiting, vm))
+    thread.start()
+    host.stop()
+    thread.join()
+    assert process.alive()
+    client = restart_after_kill(host)
+    assert client.vm("outlives").runtime.powerState == "poweredOn"
+    client.logout()
+
+
+def test_a_daemon_whose_port_is_taken_says_so_and_ends(client, host, make_vm):
     vm = make_vm("outlives", bare=True)
     client.wait(vm.PowerOnVM_Task())
     process = qemu.of(vm)
     host.stop()
-    assert host.process.returncode == 0
+    with socket.create_server((host.address, host.port)):
+        with pytest.raises(AssertionError):
+            host.start()
+        assert host.process.wait(timeout=30) == 1
+    assert re.search(f"virga-host: .*{host.port}.*in use", host.log_end())
     assert process.alive()
-    client = restart_after_kill(host)
+    client = Client(host.start())
     assert client.vm("outlives").runtime.powerState == "poweredOn"
     client.logout()

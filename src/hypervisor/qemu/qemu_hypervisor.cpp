@@ -215,6 +215,7 @@ class QemuHypervisor final : public Hypervisor {
  public:
   QemuHypervisor(asio::any_io_executor executor, QemuOptions options)
       : context_(std::make_shared<QemuContext>(executor, std::move(options))), probing_(executor) {}
+  ~QemuHypervisor() override { context_->pool.join(); }
 
   Async<Capabilities> capabilities() override;
   Async<std::shared_ptr<Machine>> start(MachineSpec spec, StartOptions options) override;

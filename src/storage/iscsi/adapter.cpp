@@ -180,6 +180,11 @@ Async<void> IscsiAdapter::watch(std::function<void()> changed) {
   }
 }
 
+void IscsiAdapter::stop() {
+  workers_.stop();
+  workers_.join();
+}
+
 // ---- What it gives
 
 void IscsiAdapter::add_unit(Devices& devices, const Link& link, const IscsiUnit& seen) const {

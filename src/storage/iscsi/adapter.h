@@ -35,6 +35,9 @@ class IscsiAdapter {
   // `changed` is called when a path came or went. Never returns; cancel it before this is gone.
   Async<void> watch(std::function<void()> changed);
 
+  // Waits for what blocks and begins nothing new: whoever waits for that waits for good.
+  void stop();
+
   // The adapter with its units and paths; empty while it is disabled.
   Devices devices() const;
   // What SendTargets found besides settings().targets, and through which portal.

@@ -84,7 +84,8 @@ class HostProcess:
         """As a service manager would: SIGTERM. Guests run on."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=30)
+            status = self.process.wait(timeout=30)
+            assert status == 0, f"virga-host ended with status {status}:\n{self.log_end()}"
 
     def restart(self):
         self.kill()

@@ -712,7 +712,8 @@ Async<void> VirtualMachine::watch_guest() {
     if (run_ != run) co_return;
     set_guest(info);
     const bool known = properties().guest->ipAddress.has_value();
-    co_await sleep_for(known ? std::chrono::milliseconds(kGuestInterval) : kGuestFirstInterval);
+    const std::chrono::milliseconds interval = known ? kGuestInterval : kGuestFirstInterval;
+    co_await sleep_for(interval);
   }
 }
 

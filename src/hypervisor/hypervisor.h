@@ -150,7 +150,7 @@ class Machine {
   // `fresh`: by the keys of disks that discard their changes, overlays without content in place of
   // the last images, which are no longer used when this returns; the guest then runs. What a
   // former daemon began of this, adopt() finishes.
-  virtual Async<void> reset(std::map<int, std::string> fresh = {}) = 0;
+  virtual Async<void> reset(std::map<int, std::string> fresh = std::map<int, std::string>()) = 0;
   virtual Async<void> pause() = 0;
   // Lets a machine that is ready or paused run.
   virtual Async<void> resume() = 0;

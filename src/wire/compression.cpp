@@ -105,7 +105,7 @@ Async<std::string> read_all(ByteSource& source, std::uint64_t limit, std::uint64
   // One byte more than expected, so that the end is seen without growing.
   std::string body(std::min({expected, limit, kLargestGuess}) + 1, '\0');
   std::size_t size = 0;
-  while (const std::size_t got = co_await source.read({body.data() + size, body.size() - size})) {
+  while (const std::size_t got = co_await source.read(std::span(body).subspan(size))) {
     size += got;
     if (size > limit) throw HttpError(413, fmt::format("the body is larger than {} bytes", limit));
     if (size == body.size()) body.resize(size + std::max(kPiece, size / 2));

@@ -99,7 +99,7 @@ Async<void> MessageReader<is_request>::more_body() {
   const std::size_t before = buffered();
   if (before >= limits_.bytes) throw HttpError(400, "a chunk's header is too long");
   stream_.expire_after(patience_->begin());
-  if (!before_body_.empty()) co_await stream_.write(std::exchange(before_body_, {}));
+  if (!before_body_.empty()) co_await stream_.write(std::exchange(before_body_, std::string_view()));
   const bool more = co_await fill();
   stream_.expire_never();
   patience_->end(buffered() - before);

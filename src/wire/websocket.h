@@ -38,7 +38,7 @@ class WebSocket {
   // Sends one message; messages of concurrent writers are sent whole, one after another.
   virtual Async<void> write(std::string_view data, bool binary = true) = 0;
   // The closing handshake, with a reason of at most 123 bytes. Does not throw.
-  virtual Async<void> close(std::uint16_t code = 1000, std::string_view reason = {}) = 0;
+  virtual Async<void> close(std::uint16_t code = 1000, std::string_view reason = "") = 0;
 
   virtual const std::string& subprotocol() const = 0;
 };

@@ -169,7 +169,7 @@ Async<void> GuestAgent::tell(std::string command, json::object arguments) {
 // What an agent does not know or may not tell is left out; that it stopped answering is an error.
 Async<json::value> GuestAgent::ask_or_null(std::string command) {
   try {
-    co_return co_await ask(command, {}, timeout_);
+    co_return co_await ask(command, json::object(), timeout_);
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::unsupported && e.kind() != ErrorKind::io) throw;
   }

@@ -24,7 +24,7 @@ class GuestAgent {
   // Calls are served one after another. ErrorKind::timed_out or gone without an agent, unsupported
   // when this agent does not know the command, io when it refused.
   // `timeout`: of the answer; none is that of all commands.
-  Async<json::value> execute(std::string command, json::object arguments = {},
+  Async<json::value> execute(std::string command, json::object arguments = json::object(),
                              std::optional<Duration> timeout = std::nullopt);
   // For commands that answer only when they fail, such as guest-shutdown: returns when the agent
   // has accepted the command, or fell silent after it was sent. Errors as above.

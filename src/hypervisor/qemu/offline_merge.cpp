@@ -125,7 +125,7 @@ Async<void> merge_offline(std::shared_ptr<QemuContext> context, std::vector<Disk
     co_await helper->qmp->execute("block-commit", std::move(arguments));
     co_await job.await(BlockJob::Stage::ready, std::move(progress), stop_token);
     co_await helper->qmp->execute("job-complete", fields("id", job_id));
-    co_await job.await(BlockJob::Stage::concluded, {}, {});
+    co_await job.await(BlockJob::Stage::concluded, nullptr, std::stop_token());
   } catch (...) {
     failure = std::current_exception();
   }

@@ -457,7 +457,7 @@ Async<void> QemuMachine::freeze_guest(std::chrono::steady_clock::duration timeou
   }
   std::exception_ptr failure;
   try {
-    co_await agent_.execute("guest-fsfreeze-freeze", {}, timeout);
+    co_await agent_.execute("guest-fsfreeze-freeze", json::object(), timeout);
   } catch (...) {
     failure = std::current_exception();
   }

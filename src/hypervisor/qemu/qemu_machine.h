@@ -58,7 +58,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   void on_event(Observer observer) override;
 
   Async<void> power_off() override;
-  Async<void> reset(std::map<int, std::string> fresh = {}) override;
+  Async<void> reset(std::map<int, std::string> fresh) override;
   Async<void> pause() override;
   Async<void> resume() override;
   Async<void> save(std::string path, Progress progress) override;

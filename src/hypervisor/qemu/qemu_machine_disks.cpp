@@ -255,8 +255,8 @@ Async<void> QemuMachine::merge(MergeRequest request) {
   const BlockJob block_job(*qmp_, jobs_changed_, job.id(), record_.spec.name);
   std::exception_ptr failure;
   try {
-    co_await block_job.await(is_written ? BlockJob::Stage::ready : BlockJob::Stage::concluded,
-                             request.progress, request.stop);
+    const auto stage = is_written ? BlockJob::Stage::ready : BlockJob::Stage::concluded;
+    co_await block_job.await(stage, request.progress, request.stop);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -283,7 +283,7 @@ Async<void> QemuMachine::pivot(std::string job_id, MergeRequest request) {
   try {
     if (was_running) co_await qmp_->execute("stop");
     co_await qmp_->execute("job-complete", fields("id", job_id));
-    co_await job.await(BlockJob::Stage::concluded, {}, {});
+    co_await job.await(BlockJob::Stage::concluded, nullptr, std::stop_token());
     pivoted = true;
     if (request.commit) co_await request.commit();
   } catch (...) {

@@ -65,7 +65,7 @@ Async<void> QemuMachine::prepare_migration() {
   co_await qmp_->execute("migrate-set-capabilities",
                          fields("capabilities", std::move(capabilities)));
   // The file decides the speed; QEMU's own limit is 128 MiB/s.
-  co_await qmp_->execute("migrate-set-parameters", fields("max-bandwidth", std::int64_t{1} << 40));
+  co_await qmp_->execute("migrate-set-parameters", fields("max-bandwidth", std::int64_t(1) << 40));
 }
 
 Async<void> QemuMachine::await_migration(std::function<double(const json::object&)> percent,

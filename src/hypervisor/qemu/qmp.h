@@ -27,7 +27,8 @@ class Qmp : public std::enable_shared_from_this<Qmp> {
   Async<void> open(std::string path);
   // Sends `command`; `fd`, if not -1, travels with it. Returns its "return" value. Errors: what
   // QEMU refused, gone, timed_out; each names the command.
-  Async<json::value> execute(std::string command, json::object arguments = {}, int fd = -1);
+  Async<json::value> execute(std::string command, json::object arguments = json::object(),
+                             int fd = -1);
   // Sends and does not care.
   void post(const std::string& command);
 

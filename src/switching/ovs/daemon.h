@@ -42,7 +42,7 @@ class Daemon {
   Async<bool> wait_failure();
   // Waits up to `patience` for the process to end by itself, then asks with SIGTERM and after 5 s
   // insists with SIGKILL. Returns when it has ended.
-  Async<void> stop(std::chrono::steady_clock::duration patience = {});
+  Async<void> stop(std::chrono::steady_clock::duration patience = std::chrono::seconds(0));
   // Wakes wait_failure() without touching the process.
   void abandon();
 

@@ -3,12 +3,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 
-#include "base/json.h"
 #include "base/log.h"
 #include "datastore/browse.h"
 #include "host/host_datastore_browser.h"
 #include "host/names.h"
+#include "host/nas_datastore.h"
 #include "host/virtual_machine.h"
 #include "model/clock.h"
 
@@ -16,9 +17,6 @@ namespace virga::host {
 namespace {
 
 constexpr const char* kTable = "datastore";  // uuid → "name\npath"
-// Where an NFS export is mounted → a NasExport. Written before the export is mounted, and erased
-// after it is unmounted: one that no datastore lies at is left over.
-constexpr const char* kExports = "nfs export";
 
 vim::DatastoreCapability capability() {
   vim::DatastoreCapability capability;
@@ -40,17 +38,6 @@ vim::DatastoreHostMount mount(const datastore::Datastore& files, const NasMount*
   return mount;
 }
 
-vim::HostNasVolume volume_of(const NasExport& source, const std::string& name) {
-  vim::HostNasVolume volume;
-  volume.type = "NFS";
-  volume.name = name;
-  volume.remoteHost = source.host;
-  volume.remotePath = source.path;
-  volume.remoteHostNames.push_back(source.host);
-  volume.securityType = "AUTH_SYS";
-  return volume;
-}
-
 void fill_info(vim::DatastoreInfo& info, const datastore::Datastore& files,
                const datastore::Space& space) {
   info.name = files.name();
@@ -67,7 +54,7 @@ model::Ptr<vim::DatastoreInfo> info_of(const datastore::Datastore& files, const 
   if (nas) {
     vim::NasDatastoreInfo info;
     fill_info(info, files, space);
-    vim::HostNasVolume volume = volume_of(nas->source(), files.name());
+    vim::HostNasVolume volume = nas_volume(nas->source(), files.name());
     volume.capacity = static_cast<std::int64_t>(space.capacity);
     info.nas = model::share(std::move(volume));
     return model::share(std::move(info));
@@ -90,7 +77,7 @@ void fill(vim::DatastoreProperties& p, const MoRef& self, const datastore::Datas
   p.summary.edit().uncommitted = static_cast<std::int64_t>(uncommitted);
   p.summary.edit().accessible = !nas || nas->failure().empty();
   p.summary.edit().multipleHostAccess = files.leases().has_value();
-  p.summary.edit().type = nas ? "NFS" : "OTHER";
+  p.summary.edit().type = nas ? nas_type(nas->source()) : "OTHER";
   p.summary.edit().maintenanceMode = "normal";
 }
 
@@ -98,7 +85,9 @@ void record(Host& host, const datastore::Datastore& files) {
   host.kernel.database->put(kTable, files.uuid(), files.name() + "\n" + files.root().string());
 }
 
-void check_name(const Host& host, const std::string& name) {
+}  // namespace
+
+void check_datastore_name(const Host& host, const std::string& name) {
   try {
     vmx::check_datastore_name(name);
   } catch (const Error& refused) {
@@ -108,8 +97,6 @@ void check_name(const Host& host, const std::string& name) {
   if (existing != host.datastores.end())
     throw kernel::duplicate_name(name, existing->second->self());
 }
-
-}  // namespace
 
 Datastore::Datastore(Host& host, MoRef self, std::shared_ptr<const datastore::Datastore> files,
                      std::shared_ptr<NasMount> nas)
@@ -179,7 +166,7 @@ Async<void> Datastore::RefreshDatastoreStorageInfo(
 Async<void> Datastore::rename(std::string name, std::string user) {
   const std::string before = files_->name();
   if (name == before) co_return;
-  check_name(host(), name);
+  check_datastore_name(host(), name);
   std::vector<std::shared_ptr<VirtualMachine>> vms;
   for (const MoRef& ref : properties().vm) vms.push_back(host().virtual_machines.at(ref.value));
   for (const auto& vm : vms) {
@@ -239,7 +226,7 @@ Async<MoRef> Datastore::Destroy_Task(model::Call& call, const vim::DestroyReques
 std::shared_ptr<Datastore> open_datastore(Host& host, const std::string& name,
                                           const std::string& path,
                                           std::shared_ptr<NasMount> nas) {
-  check_name(host, name);
+  check_datastore_name(host, name);
   auto files = std::make_shared<const datastore::Datastore>(name, path, host.identity.uuid);
   for (const auto& [other, existing] : host.datastores) {
     if (existing->files()->uuid() == files->uuid())
@@ -256,7 +243,7 @@ std::shared_ptr<Datastore> open_datastore(Host& host, const std::string& name,
 }
 
 Async<void> close_datastore(Host& host, MoRef ref, std::string user) {
-  const auto closed = host.datastore(ref);
+  auto closed = host.datastore(ref);
   const std::string name = closed->properties().name;
   if (!closed->properties().vm.empty()) {
     vim::ResourceInUse detail;
@@ -274,116 +261,16 @@ Async<void> close_datastore(Host& host, MoRef ref, std::string user) {
   event.datastore.datastore = ref;
   host.post(std::move(event), fmt::format("Removed datastore {} from {}", name, host.identity.name),
             user);
-  if (!nas) co_return;
-  co_await nas->unmount();
-  host.kernel.database->erase(kExports, nas_folder(host, nas->source()));
-}
-
-// --- NFS ----------------------------------------------------------------------------------------
-
-namespace {
-
-void record(Host& host, const NasExport& source) {
-  const json::object object{
-      {"host", source.host}, {"path", source.path}, {"read_only", source.read_only}};
-  host.kernel.database->put(kExports, nas_folder(host, source), json::serialize(object));
-}
-
-NasExport recorded_export(const std::string& document) {
-  const json::value value = json::parse(document);
-  return {std::string(value.at("host").as_string()), std::string(value.at("path").as_string()),
-          value.at("read_only").as_bool()};
-}
-
-// vSphere's faults for a mount that failed.
-[[noreturn]] void refuse_mount(const Error& failure, const std::string& name,
-                               const NasExport& source) {
-  const auto refuse = [&](auto fault) {
-    fault.name = name;
-    throw kernel::Fault(std::move(fault), failure.what());
-  };
-  switch (failure.kind()) {
-    case ErrorKind::timed_out:
-      refuse(vim::NetworkInaccessible{});
-      break;
-    case ErrorKind::access_denied:
-      refuse(vim::NoPermissionOnNasVolume{});
-      break;
-    case ErrorKind::not_found: {
-      vim::InvalidNetworkResource fault;
-      fault.remoteHost = source.host;
-      fault.remotePath = source.path;
-      refuse(std::move(fault));
-      break;
-    }
-    default:
-      break;
-  }
-  vim::PlatformConfigFault fault;
-  fault.text = failure.what();
-  throw kernel::Fault(std::move(fault), failure.what());
-}
-
-// Datastores whose folder is that path.
-bool is_recorded(const Host& host, const std::string& path) {
-  for (const auto& [uuid, text] : host.kernel.database->all(kTable))
-    if (text.ends_with("\n" + path)) return true;
-  return false;
-}
-
-// Mounts what datastores need, and takes away what a killed daemon was about to mount or unmount.
-Async<std::map<std::string, std::shared_ptr<NasMount>>> restore_mounts(Host& host) {
-  std::map<std::string, std::shared_ptr<NasMount>> mounts;
-  for (const auto& [folder, document] : host.kernel.database->all(kExports)) {
-    if (!is_recorded(host, folder)) {
-      const auto remove = [folder = folder] { nfs::remove_stray_mount(folder); };
-      co_await offload(host.kernel.workers, remove);
-      host.kernel.database->erase(kExports, folder);
-      continue;
-    }
-    NasExport source = recorded_export(document);
-    auto& mount = mounts[folder];  // nullptr: it could not be mounted
-    try {
-      mount = co_await NasMount::open(host, std::move(source));
-    } catch (const Error& failure) {
-      logger("datastore")->error("{}", failure.what());
-    }
-  }
-  co_return mounts;
-}
-
-}  // namespace
-
-Async<std::shared_ptr<Datastore>> open_nas_datastore(Host& host, std::string name,
-                                                     NasExport source) {
-  check_name(host, name);
-  const std::string folder = nas_folder(host, source);
-  if (host.kernel.database->get(kExports, folder))
-    throw kernel::already_exists(source.host + ":" + source.path);
-  record(host, source);
-  std::shared_ptr<NasMount> nas;
-  std::shared_ptr<Datastore> opened;
-  std::exception_ptr failure;
-  std::optional<Error> refused;
-  try {
-    NasExport wanted = source;
-    nas = co_await NasMount::open(host, std::move(wanted));
-    opened = open_datastore(host, name, folder, nas);
-  } catch (const Error& error) {
-    refused = error;
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  if (opened) co_return opened;
-  if (nas) co_await nas->unmount();
-  host.kernel.database->erase(kExports, folder);
-  if (refused) refuse_mount(*refused, name, source);
-  std::rethrow_exception(failure);
+  closed.reset();  // it has the folder open
+  if (nas) co_await unmount_nas(host, nas);
 }
 
 Async<void> restore_datastores(Host& host) {
-  const auto mounts = co_await restore_mounts(host);
-  for (const auto& [uuid, text] : host.kernel.database->all(kTable)) {
+  const auto known = host.kernel.database->all(kTable);
+  std::set<std::string> folders;
+  for (const auto& [uuid, text] : known) folders.insert(text.substr(text.find('\n') + 1));
+  const NasMounts mounts = co_await restore_nas_mounts(host, folders);
+  for (const auto& [uuid, text] : known) {
     const auto newline = text.find('\n');
     const std::string name = text.substr(0, newline), path = text.substr(newline + 1);
     const auto mount = mounts.find(path);

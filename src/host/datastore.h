@@ -45,15 +45,13 @@ class Datastore final : public Entity<vim::Datastore> {
   std::shared_ptr<DatastoreLease> lease_;
 };
 
+// Throws InvalidName, DuplicateName.
+void check_datastore_name(const Host& host, const std::string& name);
 // Opens the folder as a datastore, records it and puts it into the inventory. Throws Fault:
 // DuplicateName, InvalidName, FileNotFound, HostConfigFault.
 std::shared_ptr<Datastore> open_datastore(Host& host, const std::string& name,
                                           const std::string& path,
                                           std::shared_ptr<NasMount> nas = nullptr);
-// The same for an NFS export, which it mounts. Throws Fault: DuplicateName, InvalidName,
-// AlreadyExists, HostConfigFault and those derived from it.
-Async<std::shared_ptr<Datastore>> open_nas_datastore(Host& host, std::string name,
-                                                     NasExport source);
 // Takes it out of the inventory; the files stay. ResourceInUse while VMs lie on it.
 Async<void> close_datastore(Host& host, MoRef datastore, std::string user);
 // Opens those the database knows. One that cannot be opened is logged and left out.

@@ -1,8 +1,11 @@
 #include "host/host_datastore_system.h"
 
+#include <algorithm>
+
 #include "host/datastore.h"
 #include "host/host_system.h"
 #include "host/names.h"
+#include "host/nas_datastore.h"
 #include "kernel/faults.h"
 
 namespace virga::host {
@@ -43,20 +46,38 @@ namespace {
   throw kernel::Fault(std::move(fault), why);
 }
 
+void check_security(const std::string& type, const std::string& security) {
+  if (security == "AUTH_SYS") return;
+  if (type == "NFS") refuse_nas("NFS 3 knows no security of type " + security + ".");
+  refuse_nas("Security of type " + security +
+             " is not served: it needs RPCSEC_GSS and an account of this host with Kerberos.");
+}
+
+// NFS 3 has one server; NFS 4.1 may be told several addresses of it.
+std::vector<std::string> servers_of(const vim::HostNasVolumeSpec& spec, nfs::Version version) {
+  std::vector<std::string> servers = {spec.remoteHost};
+  if (version == nfs::Version::v41 && !spec.remoteHostNames.empty())
+    servers.assign(spec.remoteHostNames.begin(), spec.remoteHostNames.end());
+  if (std::count(servers.begin(), servers.end(), "") != 0)
+    throw kernel::invalid_argument("spec.remoteHost", "it names no server");
+  return servers;
+}
+
 NasExport export_of(const vim::HostNasVolumeSpec& spec) {
   const std::string type = spec.type.value_or("NFS");
-  if (type == "NFS41")
-    refuse_nas("NFS 4.1 needs a client that the kernel of this host does not lend: NFS 3 is served.");
-  if (type != "NFS" && type != "nfs") refuse_nas("Volumes of type " + type + " are not served.");
-  if (spec.securityType.value_or("AUTH_SYS") != "AUTH_SYS")
-    refuse_nas("NFS 3 knows no security of type " + *spec.securityType + ".");
+  if (type != "NFS" && type != "nfs" && type != "NFS41")
+    refuse_nas("Volumes of type " + type + " are not served.");
+  check_security(type == "NFS41" ? type : "NFS", spec.securityType.value_or("AUTH_SYS"));
   if (spec.accessMode != "readWrite" && spec.accessMode != "readOnly")
     throw kernel::invalid_argument("spec.accessMode", "'" + spec.accessMode + "' is no access mode");
-  if (spec.remoteHost.empty())
-    throw kernel::invalid_argument("spec.remoteHost", "it names no server");
   if (!spec.remotePath.starts_with('/'))
     throw kernel::invalid_argument("spec.remotePath", "'" + spec.remotePath + "' is no absolute path");
-  return {spec.remoteHost, spec.remotePath, spec.accessMode == "readOnly"};
+  NasExport source;
+  source.version = type == "NFS41" ? nfs::Version::v41 : nfs::Version::v3;
+  source.hosts = servers_of(spec, source.version);
+  source.path = spec.remotePath;
+  source.read_only = spec.accessMode == "readOnly";
+  return source;
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ vim::HostPathSelectionPolicyOption policy(const char* key, const char* label,
 HostStorageSystem::HostStorageSystem(Host& host)
     : Implements(host.kernel.inventory, names::storage_system, [] {
         Properties properties;
-        properties.fileSystemVolumeInfo.edit().volumeTypeList = {"OTHER", "NFS"};
+        properties.fileSystemVolumeInfo.edit().volumeTypeList = {"OTHER", "NFS", "NFS41"};
         return properties;
       }()), host_(host) {
   set_guard(names::host_system);

@@ -96,6 +96,9 @@ vim::HostCapability capability(const Host& host) {
   capability.highGuestMemSupported = true;
   capability.screenshotSupported = true;
   capability.preAssignedPCIUnitNumbersSupported = true;
+  capability.nfsSupported = true;
+  capability.nfs41Supported = true;
+  capability.nfs41Krb5iSupported = false;
   capability.nestedHVSupported = host.capabilities.accelerator == "kvm";
   capability.maxSupportedVcpus = host.capabilities.max_vcpus;
   return capability;

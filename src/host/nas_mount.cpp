@@ -24,13 +24,14 @@ std::string helper_program() {
 }  // namespace
 
 std::string nas_folder(const Host& host, const NasExport& source) {
-  const std::string name = fmt::format("{:016x}", hash(source.host + ":" + source.path));
+  const std::string name = fmt::format("{:016x}", hash(source.name()));
   return (host.identity.state / "nfs" / name).string();
 }
 
 Async<std::shared_ptr<NasMount>> NasMount::open(Host& host, NasExport source) {
   nfs::MountSpec spec;
-  spec.host = source.host;
+  spec.version = source.version;
+  spec.hosts = source.hosts;
   spec.path = source.path;
   spec.folder = nas_folder(host, source);
   spec.run_folder = (host.identity.run / "nfs").string();
@@ -43,7 +44,7 @@ Async<std::shared_ptr<NasMount>> NasMount::open(Host& host, NasExport source) {
 
 void NasMount::follow(std::function<void()> changed) {
   const int news = ::fcntl(mount_->fd(), F_DUPFD_CLOEXEC, 0);
-  if (news < 0) throw system_error(source_.host, "cannot follow");
+  if (news < 0) throw system_error(source_.name(), "cannot follow");
   news_ = std::make_shared<asio::posix::stream_descriptor>(host_.kernel.executor, news);
   spawn(host_.kernel.executor, "NFS mount", watch(shared_from_this(), std::move(changed)));
 }
@@ -56,7 +57,7 @@ Async<void> NasMount::watch(std::shared_ptr<NasMount> self, std::function<void()
     co_await news->async_wait(asio::posix::stream_descriptor::wait_read, token);
     if (failed) co_return;
     const std::string& failure = self->mount_->read_news();
-    logger("nfs")->warn("{}:{}: {}", self->source_.host, self->source_.path,
+    logger("nfs")->warn("{}: {}", self->source_.name(),
                         failure.empty() ? "the server answers" : failure);
     changed();
     if (self->mount_->fd() < 0) co_return;  // no more news will come

@@ -12,9 +12,13 @@
 namespace virga::host {
 
 struct NasExport {
-  std::string host;  // a name or an address
+  nfs::Version version = nfs::Version::v3;
+  std::vector<std::string> hosts;  // names or addresses of one server
   std::string path;
   bool read_only = false;
+
+  // As the mount table has it: "server:/path".
+  std::string name() const { return hosts.front() + ":" + path; }
 };
 
 class NasMount : public std::enable_shared_from_this<NasMount> {

@@ -7,127 +7,92 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/uuid.h"
 
 namespace virga::nfs {
 namespace {
 
-constexpr std::size_t kLargestTransfer = 512 << 10;  // what libnfs takes in one message, and more
-constexpr u_int kFolderBytes = 32 << 10;             // of a READDIR
+constexpr std::size_t kLargestTransfer = 1 << 20;  // of a request of the kernel's
 
 FileSystem& file_system_of(fuse_req_t request) {
   return *static_cast<FileSystem*>(fuse_req_userdata(request));
+}
+
+Export& export_of(fuse_req_t request) {
+  return file_system_of(request).exported();
 }
 
 Handle handle_of(fuse_req_t request, fuse_ino_t node) {
   return file_system_of(request).nodes().handle(node);
 }
 
-// Issues a procedure whose arguments `fill` makes; `then` gets the result of one that went well.
-template <class Result, class Args, class Fill, class Then>
-void ask(fuse_req_t request, int (*procedure)(rpc_context*, rpc_cb, Args*, void*), Fill fill,
-         Then then) {
-  const auto send = [procedure, fill](rpc_context* rpc, rpc_cb answered, void* data) {
-    Args args{};
-    fill(args);
-    return procedure(rpc, answered, &args, data);
-  };
-  const auto done = [request, then](void* data) {
-    auto* result = static_cast<Result*>(data);
-    const int error = result ? errno_of(result->status) : EIO;
-    if (error != 0)
-      fuse_reply_err(request, error);
-    else
-      then(*result);
-  };
-  file_system_of(request).server().call(send, done);
+Name name_of(fuse_req_t request, fuse_ino_t folder, const char* name) {
+  return {handle_of(request, folder), name};
 }
 
-diropargs3 entry(const Handle& folder, const std::string& name) {
-  return {to_wire(folder), const_cast<char*>(name.c_str())};
+std::function<void(int error)> refuse(fuse_req_t request) {
+  return [request](int error) { fuse_reply_err(request, error); };
+}
+
+Answer<> confirm(fuse_req_t request) {
+  return {[request] { fuse_reply_err(request, 0); }, refuse(request)};
 }
 
 // --- Attributes --------------------------------------------------------------------------------
 
-void get_attributes(fuse_req_t request, const Handle& file,
-                    const std::function<void(const struct stat&)>& then) {
-  ask<GETATTR3res>(
-      request, rpc_nfs3_getattr_async, [file](GETATTR3args& args) { args.object = to_wire(file); },
-      [then](const GETATTR3res& result) {
-        then(stat_from(result.GETATTR3res_u.resok.obj_attributes));
-      });
-}
-
-// With the attributes that came along, or those asked for.
-void with_attributes(fuse_req_t request, const Handle& file, const post_op_attr& came,
-                     const std::function<void(const struct stat&)>& then) {
-  if (came.attributes_follow)
-    then(stat_from(came.post_op_attr_u.attributes));
-  else
-    get_attributes(request, file, then);
-}
-
-fuse_entry_param known_entry(fuse_req_t request, const Handle& file, const struct stat& status) {
+fuse_entry_param known_entry(fuse_req_t request, const File& file) {
   fuse_entry_param known{};
-  known.ino = file_system_of(request).nodes().remember(file);
-  known.attr = status;
+  known.ino = file_system_of(request).nodes().remember(file.handle);
+  known.attr = file.status;
   return known;
 }
 
-void reply_entry(fuse_req_t request, const Handle& file, const post_op_attr& came) {
-  with_attributes(request, file, came, [=](const struct stat& status) {
-    const fuse_entry_param known = known_entry(request, file, status);
+Answer<File> reply_entry(fuse_req_t request) {
+  const auto reply = [request](const File& file) {
+    const fuse_entry_param known = known_entry(request, file);
     fuse_reply_entry(request, &known);
-  });
+  };
+  return {reply, refuse(request)};
+}
+
+Answer<struct stat> reply_attributes(fuse_req_t request) {
+  const auto reply = [request](const struct stat& status) { fuse_reply_attr(request, &status, 0); };
+  return {reply, refuse(request)};
 }
 
 void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
-  get_attributes(request, handle_of(request, node),
-                 [=](const struct stat& status) { fuse_reply_attr(request, &status, 0); });
+  export_of(request).attributes(handle_of(request, node), reply_attributes(request));
 }
 
-void set_attributes(fuse_req_t request, const Handle& file, const sattr3& attributes,
-                    const std::function<void()>& then) {
-  ask<SETATTR3res>(
-      request, rpc_nfs3_setattr_async,
-      [=](SETATTR3args& args) {
-        args.object = to_wire(file);
-        args.new_attributes = attributes;
-      },
-      [then](const SETATTR3res&) { then(); });
+std::optional<timespec> new_time(const timespec& time, bool wanted, bool now) {
+  if (now) return timespec{0, UTIME_NOW};
+  return wanted ? std::optional(time) : std::nullopt;
+}
+
+Change change_of(const struct stat& status, int to_set) {
+  const auto wants = [to_set](int what) { return (to_set & what) != 0; };
+  Change change;
+  if (wants(FUSE_SET_ATTR_MODE)) change.mode = status.st_mode;
+  if (wants(FUSE_SET_ATTR_UID)) change.owner = status.st_uid;
+  if (wants(FUSE_SET_ATTR_GID)) change.group = status.st_gid;
+  if (wants(FUSE_SET_ATTR_SIZE)) change.size = static_cast<std::uint64_t>(status.st_size);
+  change.access_time =
+      new_time(status.st_atim, wants(FUSE_SET_ATTR_ATIME), wants(FUSE_SET_ATTR_ATIME_NOW));
+  change.modification_time =
+      new_time(status.st_mtim, wants(FUSE_SET_ATTR_MTIME), wants(FUSE_SET_ATTR_MTIME_NOW));
+  return change;
 }
 
 void setattr(fuse_req_t request, fuse_ino_t node, struct stat* status, int to_set,
              fuse_file_info*) {
   const Handle file = handle_of(request, node);
-  const auto wants = [to_set](int what) { return (to_set & what) != 0; };
-  Wanted wanted;
-  wanted.mode = wants(FUSE_SET_ATTR_MODE);
-  wanted.owner = wants(FUSE_SET_ATTR_UID);
-  wanted.group = wants(FUSE_SET_ATTR_GID);
-  wanted.size = wants(FUSE_SET_ATTR_SIZE);
-  wanted.access_time = wants(FUSE_SET_ATTR_ATIME) && !wants(FUSE_SET_ATTR_ATIME_NOW);
-  wanted.modification_time = wants(FUSE_SET_ATTR_MTIME) && !wants(FUSE_SET_ATTR_MTIME_NOW);
-  sattr3 attributes = to_wire(*status, wanted);
-  if (wants(FUSE_SET_ATTR_ATIME_NOW)) attributes.atime.set_it = SET_TO_SERVER_TIME;
-  if (wants(FUSE_SET_ATTR_MTIME_NOW)) attributes.mtime.set_it = SET_TO_SERVER_TIME;
-  set_attributes(request, file, attributes, [=] {
-    get_attributes(request, file,
-                   [=](const struct stat& now) { fuse_reply_attr(request, &now, 0); });
-  });
+  const auto show = [=] { export_of(request).attributes(file, reply_attributes(request)); };
+  export_of(request).change(file, change_of(*status, to_set), {show, refuse(request)});
 }
 
 // --- Names -------------------------------------------------------------------------------------
 
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  const Handle folder = handle_of(request, parent);
-  ask<LOOKUP3res>(
-      request, rpc_nfs3_lookup_async,
-      [folder, name = std::string(name)](LOOKUP3args& args) { args.what = entry(folder, name); },
-      [request](const LOOKUP3res& result) {
-        const auto& found = result.LOOKUP3res_u.resok;
-        reply_entry(request, handle_from(found.object), found.obj_attributes);
-      });
+  export_of(request).look_up(name_of(request, parent, name), reply_entry(request));
 }
 
 void forget(fuse_req_t request, fuse_ino_t node, std::uint64_t times) {
@@ -136,127 +101,60 @@ void forget(fuse_req_t request, fuse_ino_t node, std::uint64_t times) {
 }
 
 void mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
-  struct stat wanted {};
-  wanted.st_mode = mode;
-  const sattr3 attributes = to_wire(wanted, {.mode = true});
-  const Handle folder = handle_of(request, parent);
-  ask<MKDIR3res>(
-      request, rpc_nfs3_mkdir_async,
-      [=, name = std::string(name)](MKDIR3args& args) {
-        args.where = entry(folder, name);
-        args.attributes = attributes;
-      },
-      [=, name = std::string(name)](const MKDIR3res& result) {
-        const auto& made = result.MKDIR3res_u.resok;
-        if (made.obj.handle_follows)
-          reply_entry(request, handle_from(made.obj.post_op_fh3_u.handle), made.obj_attributes);
-        else
-          lookup(request, parent, name.c_str());
-      });
+  export_of(request).make_folder(name_of(request, parent, name), mode, reply_entry(request));
 }
 
 void unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  const Handle folder = handle_of(request, parent);
-  ask<REMOVE3res>(
-      request, rpc_nfs3_remove_async,
-      [folder, name = std::string(name)](REMOVE3args& args) { args.object = entry(folder, name); },
-      [request](const REMOVE3res&) { fuse_reply_err(request, 0); });
+  export_of(request).remove(name_of(request, parent, name), false, confirm(request));
 }
 
 void rmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  const Handle folder = handle_of(request, parent);
-  ask<RMDIR3res>(
-      request, rpc_nfs3_rmdir_async,
-      [folder, name = std::string(name)](RMDIR3args& args) { args.object = entry(folder, name); },
-      [request](const RMDIR3res&) { fuse_reply_err(request, 0); });
+  export_of(request).remove(name_of(request, parent, name), true, confirm(request));
 }
 
 void link(fuse_req_t request, fuse_ino_t node, fuse_ino_t parent, const char* name) {
-  const Handle file = handle_of(request, node), folder = handle_of(request, parent);
-  ask<LINK3res>(
-      request, rpc_nfs3_link_async,
-      [file, folder, name = std::string(name)](LINK3args& args) {
-        args.file = to_wire(file);
-        args.link = entry(folder, name);
-      },
-      [request, file](const LINK3res&) { reply_entry(request, file, {}); });
+  const Handle file = handle_of(request, node);
+  const auto reply = [=](const struct stat& status) { reply_entry(request).then({file, status}); };
+  const auto linked = [=] { export_of(request).attributes(file, {reply, refuse(request)}); };
+  export_of(request).link(file, name_of(request, parent, name), {linked, refuse(request)});
 }
 
 // --- Renaming ----------------------------------------------------------------------------------
 
-struct Renaming {
-  Handle folder, new_folder;
-  std::string name, new_name;
-};
-
-void rename_replacing(fuse_req_t request, const Renaming& names) {
-  ask<RENAME3res>(
-      request, rpc_nfs3_rename_async,
-      [names](RENAME3args& args) {
-        args.from = entry(names.folder, names.name);
-        args.to = entry(names.new_folder, names.new_name);
-      },
-      [request](const RENAME3res&) { fuse_reply_err(request, 0); });
-}
-
 // The new link fails where there is something; until the old one is removed the file has both.
-void rename_file(fuse_req_t request, const Renaming& names, const Handle& file) {
-  const auto remove_old = [request, names](const LINK3res&) {
-    ask<REMOVE3res>(
-        request, rpc_nfs3_remove_async,
-        [names](REMOVE3args& args) { args.object = entry(names.folder, names.name); },
-        [request](const REMOVE3res&) { fuse_reply_err(request, 0); });
-  };
-  ask<LINK3res>(
-      request, rpc_nfs3_link_async,
-      [names, file](LINK3args& args) {
-        args.file = to_wire(file);
-        args.link = entry(names.new_folder, names.new_name);
-      },
-      remove_old);
+void rename_file(fuse_req_t request, const Handle& file, const Name& name, const Name& new_name) {
+  const auto remove_old = [=] { export_of(request).remove(name, false, confirm(request)); };
+  export_of(request).link(file, new_name, {remove_old, refuse(request)});
 }
 
-void rename_folder(fuse_req_t request, const Renaming& names) {
-  const auto send = [names](rpc_context* rpc, rpc_cb answered, void* data) {
-    LOOKUP3args args{};
-    args.what = entry(names.new_folder, names.new_name);
-    return rpc_nfs3_lookup_async(rpc, answered, &args, data);
-  };
-  const auto done = [request, names](void* data) {
-    const auto* result = static_cast<const LOOKUP3res*>(data);
-    if (result && result->status == NFS3ERR_NOENT)
-      rename_replacing(request, names);
+void rename_folder(fuse_req_t request, const Name& name, const Name& new_name) {
+  const auto exists = [request](const File&) { fuse_reply_err(request, EEXIST); };
+  const auto failed = [=](int error) {
+    if (error == ENOENT)
+      export_of(request).rename(name, new_name, confirm(request));
     else
-      fuse_reply_err(request, !result                     ? EIO
-                              : result->status == NFS3_OK ? EEXIST
-                                                          : errno_of(result->status));
+      fuse_reply_err(request, error);
   };
-  file_system_of(request).server().call(send, done);
+  export_of(request).look_up(new_name, {exists, failed});
 }
 
-void rename_keeping(fuse_req_t request, const Renaming& names) {
-  ask<LOOKUP3res>(
-      request, rpc_nfs3_lookup_async,
-      [names](LOOKUP3args& args) { args.what = entry(names.folder, names.name); },
-      [request, names](const LOOKUP3res& result) {
-        const auto& found = result.LOOKUP3res_u.resok;
-        const Handle file = handle_from(found.object);
-        with_attributes(request, file, found.obj_attributes, [=](const struct stat& status) {
-          if (S_ISDIR(status.st_mode))
-            rename_folder(request, names);
-          else
-            rename_file(request, names, file);
-        });
-      });
+void rename_keeping(fuse_req_t request, const Name& name, const Name& new_name) {
+  const auto rename_found = [=](const File& file) {
+    if (S_ISDIR(file.status.st_mode))
+      rename_folder(request, name, new_name);
+    else
+      rename_file(request, file.handle, name, new_name);
+  };
+  export_of(request).look_up(name, {rename_found, refuse(request)});
 }
 
 void rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
             const char* new_name, unsigned flags) {
-  const Renaming names{handle_of(request, parent), handle_of(request, new_parent), name, new_name};
+  const Name from = name_of(request, parent, name), to = name_of(request, new_parent, new_name);
   if (flags == 0)
-    rename_replacing(request, names);
+    export_of(request).rename(from, to, confirm(request));
   else if (flags == RENAME_NOREPLACE)
-    rename_keeping(request, names);
+    rename_keeping(request, from, to);
   else
     fuse_reply_err(request, EINVAL);
 }
@@ -268,47 +166,16 @@ void open(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
   fuse_reply_open(request, file);
 }
 
-void reply_created(fuse_req_t request, const Handle& made, fuse_file_info opened) {
-  get_attributes(request, made, [=](const struct stat& status) {
-    fuse_file_info file = opened;
-    file.direct_io = 1;
-    const fuse_entry_param known = known_entry(request, made, status);
-    fuse_reply_create(request, &known, &file);
-  });
-}
-
-// With O_EXCL the server remembers the verifier: a request that comes twice makes one file.
 void create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
             fuse_file_info* opened) {
-  const bool exclusive = (opened->flags & O_EXCL) != 0;
-  struct stat wanted {};
-  wanted.st_mode = mode;
-  const sattr3 attributes =
-      to_wire(wanted, {.mode = true, .size = (opened->flags & O_TRUNC) != 0 || exclusive});
-  const std::string verifier = random_hex(NFS3_CREATEVERFSIZE / 2);
-  const Handle folder = handle_of(request, parent);
-  const auto finish = [=, file = *opened](const Handle& made) {
-    if (!exclusive) return reply_created(request, made, file);
-    set_attributes(request, made, attributes, [=] { reply_created(request, made, file); });
+  const Creation creation{mode, (opened->flags & O_EXCL) != 0, (opened->flags & O_TRUNC) != 0};
+  const auto reply = [request, opened = *opened](const File& made) {
+    fuse_file_info file = opened;
+    file.direct_io = 1;
+    const fuse_entry_param known = known_entry(request, made);
+    fuse_reply_create(request, &known, &file);
   };
-  const auto fill = [=, name = std::string(name)](CREATE3args& args) {
-    args.where = entry(folder, name);
-    args.how.mode = exclusive ? EXCLUSIVE : UNCHECKED;
-    if (exclusive)
-      std::copy(verifier.begin(), verifier.end(), args.how.createhow3_u.verf);
-    else
-      args.how.createhow3_u.obj_attributes = attributes;
-  };
-  const auto then = [=, name = std::string(name)](const CREATE3res& result) {
-    const auto& made = result.CREATE3res_u.resok.obj;
-    if (made.handle_follows) return finish(handle_from(made.post_op_fh3_u.handle));
-    ask<LOOKUP3res>(
-        request, rpc_nfs3_lookup_async, [=](LOOKUP3args& args) { args.what = entry(folder, name); },
-        [finish](const LOOKUP3res& found) {
-          finish(handle_from(found.LOOKUP3res_u.resok.object));
-        });
-  };
-  ask<CREATE3res>(request, rpc_nfs3_create_async, fill, then);
+  export_of(request).create(name_of(request, parent, name), creation, {reply, refuse(request)});
 }
 
 // What is being read or written; a server may do less at a time than it is asked to.
@@ -321,26 +188,23 @@ struct Transfer {
 };
 
 void read_on(fuse_req_t request, const std::shared_ptr<Transfer>& transfer) {
-  ask<READ3res>(
-      request, rpc_nfs3_read_async,
-      [transfer](READ3args& args) {
-        args.file = to_wire(transfer->file);
-        args.offset = transfer->offset + transfer->data.size();
-        args.count = static_cast<count3>(transfer->size - transfer->data.size());
-      },
-      [request, transfer](const READ3res& result) {
-        const auto& got = result.READ3res_u.resok;
-        const std::string_view data(got.data.data_val, got.data.data_len);
-        if (transfer->data.empty() && (data.size() == transfer->size || got.eof)) {
-          fuse_reply_buf(request, data.data(), std::min(data.size(), transfer->size));
-          return;
-        }
-        transfer->data += data.substr(0, transfer->size - transfer->data.size());
-        if (got.eof || data.empty() || transfer->data.size() == transfer->size)
-          fuse_reply_buf(request, transfer->data.data(), transfer->data.size());
-        else
-          read_on(request, transfer);
-      });
+  const auto take = [=](const Data& data) {
+    const std::string_view got = data.bytes.substr(0, transfer->size - transfer->data.size());
+    const bool over =
+        data.at_end || got.empty() || transfer->data.size() + got.size() == transfer->size;
+    if (over && transfer->data.empty()) {
+      fuse_reply_buf(request, got.data(), got.size());
+      return;
+    }
+    transfer->data += got;
+    if (over)
+      fuse_reply_buf(request, transfer->data.data(), transfer->data.size());
+    else
+      read_on(request, transfer);
+  };
+  const std::size_t done = transfer->data.size();
+  export_of(request).read(transfer->file, transfer->offset + done, transfer->size - done,
+                          {take, refuse(request)});
 }
 
 void read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info*) {
@@ -352,26 +216,16 @@ void read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, f
 }
 
 void write_on(fuse_req_t request, const std::shared_ptr<Transfer>& transfer) {
-  ask<WRITE3res>(
-      request, rpc_nfs3_write_async,
-      [transfer](WRITE3args& args) {
-        args.file = to_wire(transfer->file);
-        args.offset = transfer->offset + transfer->written;
-        args.stable = FILE_SYNC;
-        args.data.data_val = transfer->data.data() + transfer->written;
-        args.data.data_len = static_cast<u_int>(transfer->data.size() - transfer->written);
-        args.count = args.data.data_len;
-      },
-      [request, transfer](const WRITE3res& result) {
-        const auto& done = result.WRITE3res_u.resok;
-        transfer->written += done.count;
-        if (done.count == 0 || done.committed != FILE_SYNC)
-          fuse_reply_err(request, EIO);
-        else if (transfer->written >= transfer->data.size())
-          fuse_reply_write(request, transfer->data.size());
-        else
-          write_on(request, transfer);
-      });
+  const auto go_on = [=](std::size_t written) {
+    transfer->written += written;
+    if (transfer->written >= transfer->data.size())
+      fuse_reply_write(request, transfer->data.size());
+    else
+      write_on(request, transfer);
+  };
+  export_of(request).write(transfer->file, transfer->offset + transfer->written,
+                           std::string_view(transfer->data).substr(transfer->written),
+                           {go_on, refuse(request)});
 }
 
 void write(fuse_req_t request, fuse_ino_t node, const char* data, std::size_t size, off_t offset,
@@ -385,55 +239,24 @@ void write(fuse_req_t request, fuse_ino_t node, const char* data, std::size_t si
 
 // --- Folders -----------------------------------------------------------------------------------
 
-struct FolderEntry {
-  std::string name;
-  std::uint64_t number = 0;
-};
+// An open folder is what it held when it was opened.
+using Listing = std::vector<FolderEntry>;
 
-// An open folder: what it held when it was opened.
-struct Folder {
-  Handle handle;
-  std::vector<FolderEntry> entries;
-  cookie3 cookie = 0;
-  std::string verifier = std::string(NFS3_COOKIEVERFSIZE, '\0');
-};
-
-Folder& folder_of(const fuse_file_info* file) {
-  return *reinterpret_cast<Folder*>(file->fh);
-}
-
-void read_folder_on(fuse_req_t request, const std::shared_ptr<Folder>& folder,
-                    fuse_file_info opened) {
-  ask<READDIR3res>(
-      request, rpc_nfs3_readdir_async,
-      [folder](READDIR3args& args) {
-        args.dir = to_wire(folder->handle);
-        args.cookie = folder->cookie;
-        std::copy(folder->verifier.begin(), folder->verifier.end(), args.cookieverf);
-        args.count = kFolderBytes;
-      },
-      [=](const READDIR3res& result) {
-        const auto& got = result.READDIR3res_u.resok;
-        for (const entry3* item = got.reply.entries; item; item = item->nextentry) {
-          folder->entries.push_back({item->name, item->fileid});
-          folder->cookie = item->cookie;
-        }
-        folder->verifier.assign(got.cookieverf, NFS3_COOKIEVERFSIZE);
-        if (!got.reply.eof && got.reply.entries) return read_folder_on(request, folder, opened);
-        fuse_file_info file = opened;
-        file.fh = reinterpret_cast<std::uintptr_t>(new Folder(std::move(*folder)));
-        fuse_reply_open(request, &file);
-      });
+Listing& listing_of(const fuse_file_info* file) {
+  return *reinterpret_cast<Listing*>(file->fh);
 }
 
 void opendir(fuse_req_t request, fuse_ino_t node, fuse_file_info* opened) {
-  const auto folder = std::make_shared<Folder>();
-  folder->handle = handle_of(request, node);
-  read_folder_on(request, folder, *opened);
+  const auto reply = [request, opened = *opened](const Listing& entries) {
+    fuse_file_info file = opened;
+    file.fh = reinterpret_cast<std::uintptr_t>(new Listing(entries));
+    fuse_reply_open(request, &file);
+  };
+  export_of(request).list(handle_of(request, node), {reply, refuse(request)});
 }
 
 void readdir(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* file) {
-  const auto& entries = folder_of(file).entries;
+  const Listing& entries = listing_of(file);
   std::string buffer(size, '\0');
   std::size_t used = 0;
   for (std::size_t next = static_cast<std::size_t>(offset); next < entries.size(); ++next) {
@@ -449,28 +272,13 @@ void readdir(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fus
 }
 
 void releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
-  delete &folder_of(file);
+  delete &listing_of(file);
   fuse_reply_err(request, 0);
 }
 
 void statfs(fuse_req_t request, fuse_ino_t) {
-  const Handle root = handle_of(request, Nodes::root);
-  ask<FSSTAT3res>(
-      request, rpc_nfs3_fsstat_async, [root](FSSTAT3args& args) { args.fsroot = to_wire(root); },
-      [request](const FSSTAT3res& result) {
-        const auto& told = result.FSSTAT3res_u.resok;
-        constexpr std::uint64_t block = 4096;
-        struct statvfs space {};
-        space.f_bsize = space.f_frsize = block;
-        space.f_blocks = told.tbytes / block;
-        space.f_bfree = told.fbytes / block;
-        space.f_bavail = told.abytes / block;
-        space.f_files = told.tfiles;
-        space.f_ffree = told.ffiles;
-        space.f_favail = told.afiles;
-        space.f_namemax = 255;
-        fuse_reply_statfs(request, &space);
-      });
+  const auto reply = [request](const struct statvfs& space) { fuse_reply_statfs(request, &space); };
+  export_of(request).space(handle_of(request, Nodes::root), {reply, refuse(request)});
 }
 
 void init(void* userdata, fuse_conn_info* connection) {
@@ -506,26 +314,17 @@ fuse_lowlevel_ops operations() {
 
 }  // namespace
 
-FileSystem::FileSystem(Server& server, Handle root, MountOptions options)
-    : server_(server), nodes_(std::move(root)), options_(std::move(options)) {}
+FileSystem::FileSystem(Export& exported, MountOptions options)
+    : export_(exported), options_(std::move(options)) {}
 
 FileSystem::~FileSystem() {
   if (session_) fuse_session_destroy(session_);
 }
 
 void FileSystem::start() {
-  const Handle root = nodes_.handle(Nodes::root);
-  const auto send = [root](rpc_context* rpc, rpc_cb answered, void* data) {
-    FSINFO3args args{};
-    args.fsroot = to_wire(root);
-    return rpc_nfs3_fsinfo_async(rpc, answered, &args, data);
-  };
-  server_.call(send, [this](void* data) {
-    const auto* result = static_cast<const FSINFO3res*>(data);
-    if (!result || result->status != NFS3_OK)
-      throw error(ErrorKind::io, options_.source, "{} does not tell its limits", options_.source);
-    const auto& limits = result->FSINFO3res_u.resok;
-    max_transfer_ = std::min<std::size_t>({limits.rtmax, limits.wtmax, kLargestTransfer});
+  export_.open([this](const Root& root) {
+    nodes_ = Nodes(root.handle);
+    max_transfer_ = std::min(root.max_transfer, kLargestTransfer);
     mount();
   });
 }

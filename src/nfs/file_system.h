@@ -1,13 +1,12 @@
 // Internal to the module: an export as a file system of this machine, through FUSE (fuse(4)).
 //
-// Each request of the kernel becomes one procedure at the server, most of them many at a time.
+// Each request of the kernel becomes one question to the server, most of them many at a time.
 // Nothing is cached, data least of all: a write has reached the server's stable storage when it
-// returns (FILE_SYNC), and a read sees what other hosts wrote before. That is what locks by leases
-// and guests' disks need, and fsync(2) has nothing left to do.
+// returns, and a read sees what other hosts wrote before. That is what locks by leases and guests'
+// disks need, and fsync(2) has nothing left to do.
 //
-// Where NFS 3 has no such operation: renameat2(2) without replacing is a link that is made and one
-// that is removed, for folders a look and a rename; a removed file that is still open is gone for
-// those who have it open (ESTALE); locks stay within this machine.
+// Where NFS has no such operation: renameat2(2) without replacing is a link that is made and one
+// that is removed, for folders a look and a rename; locks stay within this machine.
 #pragma once
 
 #include <sys/types.h>
@@ -15,8 +14,8 @@
 #include <memory>
 #include <string>
 
+#include "nfs/export.h"
 #include "nfs/nodes.h"
-#include "nfs/server.h"
 
 struct fuse_session;
 
@@ -30,12 +29,12 @@ struct MountOptions {
 
 class FileSystem {
  public:
-  FileSystem(Server& server, Handle root, MountOptions options);
+  FileSystem(Export& exported, MountOptions options);
   ~FileSystem();
   FileSystem(const FileSystem&) = delete;
   FileSystem& operator=(const FileSystem&) = delete;
 
-  // Asks the server for its limits; mounts when it has told them.
+  // Opens the export; mounts when the server has answered.
   void start();
   bool is_mounted() const { return session_ != nullptr; }
   bool has_ended() const { return ended_; }  // it was unmounted
@@ -43,15 +42,15 @@ class FileSystem {
   int fd() const;  // -1: not mounted yet
   void service();
 
-  Server& server() { return server_; }
+  Export& exported() { return export_; }
   Nodes& nodes() { return nodes_; }
   std::size_t max_transfer() const { return max_transfer_; }
 
  private:
   void mount();
 
-  Server& server_;
-  Nodes nodes_;
+  Export& export_;
+  Nodes nodes_ = Nodes(Handle());
   const MountOptions options_;
   std::size_t max_transfer_ = 0;  // bytes of a READ and of a WRITE
   fuse_session* session_ = nullptr;

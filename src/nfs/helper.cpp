@@ -17,57 +17,65 @@ namespace {
 // How long a helper that failed waits for a daemon to tell it to.
 constexpr auto kFarewell = std::chrono::seconds(5);
 
+// As the mount table calls it.
+std::string name_of(const Source& source) {
+  return source.hosts.front() + ":" + source.path;
+}
+
 class Helper {
  public:
   explicit Helper(const HelperOptions& options)
       : options_(options),
         listener_(options.listener),
-        server_(options.host, [this](const std::string& failure) { server_changed(failure); }),
-        files_(server_, mount_export(options.host, options.path),
-               {options.folder, options.host + ":" + options.path, options.read_only}) {}
+        export_(make_export(options.source,
+                            [this](const std::string& failure) { server_changed(failure); })),
+        files_(*export_, {options.folder, name_of(options.source), options.read_only}) {}
 
   void run() {
     files_.start();
     while (!files_.has_ended()) {
       wait();
+      if (!files_.is_mounted()) continue;
       if (is_readable(listener_)) greet();
-      if (files_.is_mounted() && is_readable(files_.fd())) files_.service();
+      if (is_readable(files_.fd())) files_.service();
       std::erase_if(daemons_, [](const Fd& daemon) {
         return is_readable(daemon.get()) && !receive_message(daemon.get());
       });
     }
+    export_->close();
   }
 
  private:
+  // Daemons are listened to when there is a mount: a failure before is told by tell_failure().
   void wait() {
-    const bool was_mounted = files_.is_mounted();
-    std::vector<pollfd> events = {{server_.fd(), server_.events(), 0},
+    std::vector<pollfd> events = {{export_->fd(), export_->events(), 0},
                                   {files_.fd(), POLLIN, 0},
-                                  {listener_, POLLIN, 0}};
+                                  {files_.is_mounted() ? listener_ : -1, POLLIN, 0}};
     for (const Fd& daemon : daemons_) events.push_back({daemon.get(), POLLIN, 0});
-    ::poll(events.data(), events.size(), static_cast<int>(Server::patience().count()));
-    if (events[0].revents != 0) server_.service(events[0].revents);
-    server_.time_passed();
-    if (!was_mounted && files_.is_mounted()) tell();
+    ::poll(events.data(), events.size(), static_cast<int>(Export::patience.count()));
+    if (events[0].revents != 0) export_->service(events[0].revents);
+    export_->time_passed();
   }
 
   void greet() {
     Fd daemon(::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!daemon) return;
     daemons_.push_back(std::move(daemon));
-    if (files_.is_mounted()) tell(daemons_.back());
+    tell(daemons_.back());
   }
 
   void server_changed(const std::string& failure) {
-    logger("nfs")->warn("{}: {}", options_.host, failure.empty() ? "connected" : failure);
+    logger("nfs")->warn("{}: {}", name_of(options_.source),
+                        failure.empty() ? "connected" : failure);
     state_ = failure.empty() ? helper_protocol::up : helper_protocol::down + failure;
-    if (files_.is_mounted()) tell();
+    tell();
   }
 
   // A daemon that went away shows when it is read from.
   void tell(const Fd& daemon) const {
     ::send(daemon.get(), state_.data(), state_.size(), MSG_NOSIGNAL);
   }
+
   void tell() const {
     for (const Fd& daemon : daemons_) tell(daemon);
   }
@@ -76,7 +84,7 @@ class Helper {
   const int listener_;  // not ours to close: a failure is told through it
   std::list<Fd> daemons_;
   std::string state_ = std::string(helper_protocol::down) + "it was not connected to yet";
-  Server server_;
+  const std::unique_ptr<Export> export_;
   FileSystem files_;
 };
 

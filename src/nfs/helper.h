@@ -4,11 +4,13 @@
 
 #include <string>
 
+#include "nfs/export.h"
+
 namespace virga::nfs {
 
 struct HelperOptions {
-  std::string host, path;  // what the server exports
-  std::string folder;      // where it is mounted
+  Source source;
+  std::string folder;  // where it is mounted
   bool read_only = false;
   int listener = -1;  // of a companion, base/companion.h
 };

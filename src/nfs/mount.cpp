@@ -24,8 +24,10 @@ std::string socket_of(const MountSpec& spec) {
 }
 
 std::vector<std::string> command_of(const MountSpec& spec) {
-  std::vector<std::string> command = {spec.program, "--host",   spec.host,  "--path",
-                                      spec.path,    "--folder", spec.folder};
+  std::vector<std::string> command = {spec.program, "--nfs",
+                                      spec.version == Version::v41 ? "4.1" : "3"};
+  for (const std::string& host : spec.hosts) command.insert(command.end(), {"--host", host});
+  command.insert(command.end(), {"--path", spec.path, "--folder", spec.folder});
   if (spec.read_only) command.emplace_back("--read-only");
   return command;
 }
@@ -35,30 +37,31 @@ std::vector<std::string> command_of(const MountSpec& spec) {
 Mount::Mount(MountSpec spec) : spec_(std::move(spec)) {
   fs::create_directories(spec_.run_folder);
   connection_ = connect_to_companion(socket_of(spec_));
-  if (!connection_) {
-    remove_stray_mount(spec_.folder);
-    fs::create_directories(spec_.folder);
-    connection_ = start_companion(command_of(spec_), socket_of(spec_)).connection;
-  }
-  wait_for_first_news();
+  // One that is just ending, since it could not mount, tells nothing.
+  if (connection_ && take_first_news()) return;
+  remove_stray_mount(spec_.folder);
+  fs::create_directories(spec_.folder);
+  connection_ = start_companion(command_of(spec_), socket_of(spec_)).connection;
+  if (!take_first_news()) throw cannot_mount("its helper has ended");
 }
 
-void Mount::wait_for_first_news() {
-  const auto failed = [&](const std::string& why) {
-    return error(ErrorKind::timed_out, spec_.host, "{}:{} cannot be mounted: {}", spec_.host,
-                 spec_.path, why);
-  };
-  if (!is_readable(connection_.get(), kMountPatience)) throw failed("not in time");
+Error Mount::cannot_mount(const std::string& why) const {
+  return error(ErrorKind::timed_out, spec_.hosts.front(), "{}:{} cannot be mounted: {}",
+               spec_.hosts.front(), spec_.path, why);
+}
+
+bool Mount::take_first_news() {
+  if (!is_readable(connection_.get(), kMountPatience)) throw cannot_mount("not in time");
   const auto message = receive_message(connection_.get());
-  if (!message) throw failed("its helper has ended");
-  take(message->text);
+  if (message) take(message->text);
+  return message.has_value();
 }
 
 void Mount::take(const std::string& text) {
   if (text.starts_with(helper_protocol::failed)) {
     const std::string rest = text.substr(std::strlen(helper_protocol::failed));
     const std::size_t space = rest.find(' ');
-    throw Error(static_cast<ErrorKind>(std::stoi(rest.substr(0, space))), spec_.host,
+    throw Error(static_cast<ErrorKind>(std::stoi(rest.substr(0, space))), spec_.hosts.front(),
                 rest.substr(space + 1));
   }
   failure_ = text.starts_with(helper_protocol::down)

@@ -1,20 +1,24 @@
 // NFS exports mounted on this machine. The kernel's own client is not used yet: each mount is
-// served by a process of ours (virga-nfs), which speaks NFS 3.
+// served by a process of ours (virga-nfs), which speaks NFS 3 and 4.1.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/companion.h"
+#include "base/error.h"
+#include "nfs/version.h"
 
 namespace virga::nfs {
 
 struct MountSpec {
-  std::string host;        // a name or an address
-  std::string path;        // what it exports
-  std::string folder;      // where to mount it; is made
-  std::string run_folder;  // for the helper's socket and log
-  std::string program;     // virga-nfs
+  Version version = Version::v3;
+  std::vector<std::string> hosts;  // names or addresses of one server; NFS 3 takes the first
+  std::string path;                // what it exports
+  std::string folder;              // where to mount it; is made
+  std::string run_folder;          // for the helper's socket and log
+  std::string program;             // virga-nfs
   bool read_only = false;
 
   bool operator==(const MountSpec&) const = default;
@@ -43,7 +47,8 @@ class Mount {
   void unmount();
 
  private:
-  void wait_for_first_news();
+  bool take_first_news();  // false: the helper has ended
+  Error cannot_mount(const std::string& why) const;
   void take(const std::string& text);
 
   const MountSpec spec_;

@@ -5,7 +5,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "nfs/protocol.h"
+#include "nfs/export.h"
 
 namespace virga::nfs {
 

@@ -1,6 +1,7 @@
 """Datastores on a real NFS server: mounted, written to by guests, there again after all that ends."""
 
 import pathlib
+import subprocess
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from pyVmomi import vim
 from harness import isolation, machines, qemu
 from harness.client import Client, fault
 from harness.crash import crash_everywhere
+from harness.host import HostProcess
 from harness.machines import controller, disk
 from harness.nfs_server import ADDRESS, Server
 
@@ -21,10 +23,16 @@ def server(tmp_path):
         server.remove()
 
 
-def spec(path, name="nfs", **fields):
+NFS3, NFS41 = "NFS", "NFS41"
+UNREACHABLE = "198.51.100.1"
+
+
+def spec(path, name="nfs", type=NFS3, **fields):
+    """NFS 4.1 is told of an address, too, that leads nowhere."""
+    hosts = {"remoteHostNames": [ADDRESS, UNREACHABLE]} if type == NFS41 else {}
     return vim.host.NasVolume.Specification(
-        remoteHost=ADDRESS, remotePath=str(path), localPath=name, accessMode="readWrite",
-        **{"type": "NFS", **fields})
+        remoteHost=ADDRESS, remotePath=str(path), localPath=name, accessMode="readWrite", type=type,
+        **{**hosts, **fields})
 
 
 def datastore_system(client):
@@ -45,9 +53,14 @@ def helpers():
             if (qemu.command_line(pid) or [""])[0].endswith("virga-nfs")]
 
 
+@pytest.fixture(params=[NFS3, NFS41])
+def kind(request):
+    return request.param
+
+
 @pytest.fixture
-def store(host, client, server):
-    yield datastore_system(client).CreateNasDatastore(spec(server.path))
+def store(host, client, server, kind):
+    yield datastore_system(client).CreateNasDatastore(spec(server.path, type=kind))
     if not host.running:
         host.start()
     if server.process.poll() is not None:
@@ -64,11 +77,12 @@ def store(host, client, server):
         time.sleep(0.02)
 
 
-def test_an_export_is_a_datastore(client, server, store):
-    assert store.summary.type == "NFS" and store.summary.accessible
+def test_an_export_is_a_datastore(client, server, store, kind):
+    assert store.summary.type == kind and store.summary.accessible
     assert store.summary.multipleHostAccess and store.summary.capacity > 0
     nas = store.info.nas
-    assert (nas.remoteHost, nas.remotePath, nas.type) == (ADDRESS, str(server.path), "NFS")
+    assert (nas.remoteHost, nas.remotePath, nas.type) == (ADDRESS, str(server.path), kind)
+    assert nas.remoteHostNames == ([ADDRESS] if kind == NFS3 else [ADDRESS, UNREACHABLE])
     assert store.host[0].mountInfo.accessible and store.host[0].mountInfo.accessMode == "readWrite"
     volumes = [mount.volume for mount in client.host_system.config.fileSystemVolume.mountInfo]
     assert [volume.remotePath for volume in volumes
@@ -79,23 +93,25 @@ def test_an_export_is_a_datastore(client, server, store):
     assert client.http("GET", client.folder_url("some.bin", store)).content == content
 
 
-def test_what_cannot_be_mounted_is_refused_by_name(client, server, store):
+def test_what_cannot_be_mounted_is_refused_by_name(client, server, store, kind):
     system = datastore_system(client)
-    for wanted, kind, named in (
-            (spec(server.path, "again"), vim.fault.AlreadyExists, str(server.path)),
-            (spec(server.private), vim.fault.DuplicateName, "nfs"),
-            # ganesha does not tell what it does not export.
-            (spec("/nowhere", "other"), vim.fault.NoPermissionOnNasVolume, "/nowhere"),
-            (spec(server.private, "other"), vim.fault.NoPermissionOnNasVolume, "private"),
-            (spec(server.private, "other", type="NFS41"), vim.fault.PlatformConfigFault, "4.1"),
-            (spec(server.private, "other", type="CIFS"), vim.fault.PlatformConfigFault, "CIFS"),
-            (spec(server.private, "other", securityType="SEC_KRB5"),
+    other_kind = NFS3 if kind == NFS41 else NFS41
+    # By NFS 3 ganesha does not tell what it does not export, by NFS 4 it hides what it forbids.
+    hidden = vim.fault.NoPermissionOnNasVolume if kind == NFS3 else vim.fault.InvalidNetworkResource
+    for wanted, kind_of_fault, named in (
+            (spec(server.path, "again", kind), vim.fault.AlreadyExists, str(server.path)),
+            (spec(server.path, "again", other_kind), vim.fault.AlreadyExists, str(server.path)),
+            (spec(server.private, "nfs", kind), vim.fault.DuplicateName, "nfs"),
+            (spec("/nowhere", "other", kind), hidden, "/nowhere"),
+            (spec(server.private, "other", kind), hidden, "private"),
+            (spec(server.private, "other", "CIFS"), vim.fault.PlatformConfigFault, "CIFS"),
+            (spec(server.private, "other", kind, securityType="SEC_KRB5"),
              vim.fault.PlatformConfigFault, "SEC_KRB5")):
-        with fault(kind, named):
+        with fault(kind_of_fault, named):
             system.CreateNasDatastore(wanted)
     server.stop()
-    with fault(vim.fault.NetworkInaccessible, ADDRESS):
-        system.CreateNasDatastore(spec(server.private, "other"))
+    with fault(vim.fault.NetworkInaccessible, UNREACHABLE if kind == NFS41 else ADDRESS):
+        system.CreateNasDatastore(spec(server.private, "other", kind))
     assert len(mounts()) == len(helpers()) == 1
 
 
@@ -147,6 +163,45 @@ def test_a_guest_outlives_the_servers_restart_and_the_daemon(host, client, serve
     written = (server.path / "afloat" / "afloat-flat.vmdk").read_bytes().replace(b"\0", b"")
     assert [line for line in written.split(b"\n") if line] == [b"line-%d" % i for i in range(2000)]
     client.logout()
+
+
+@pytest.fixture
+def second_host(server):
+    """A host with a cable to the first, which lends it the way to the server."""
+    with isolation.neighbour("192.0.2.1", "192.0.2.2") as namespace:
+        pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+        for there, network, router in ((namespace, "192.0.2.4/30", "192.0.2.1"),
+                                       (server.namespace, "192.0.2.0/30", "192.0.2.5")):
+            subprocess.run(["ip", "-n", pathlib.Path(there).name, "route", "add", network, "via",
+                            router], check=True)
+        host = HostProcess(address="192.0.2.2", namespace=namespace).start()
+        yield host
+        host.stop()
+    host.remove()
+
+
+@pytest.mark.parametrize("kind", [NFS41], indirect=True)
+def test_a_vm_that_runs_here_does_not_start_there(client, server, store, second_host):
+    config = machines.spec(client, "contested")
+    config.files.vmPathName = "[nfs]"
+    here = machines.create(client, config)
+    other = Client(second_host)
+    system = datastore_system(other)
+    there_store = system.CreateNasDatastore(spec(server.path, type=NFS41))
+    assert there_store.info.url == store.info.url
+    there = other.wait(other.datacenter.vmFolder.RegisterVM_Task(
+        "[nfs] contested/contested.vmx", None, False, other.pool))
+    client.wait(here.PowerOnVM_Task())
+    with fault(vim.fault.FileLocked, client.host_system.name):
+        other.wait(there.PowerOnVM_Task())
+    client.wait(here.PowerOffVM_Task())
+    other.wait(there.PowerOnVM_Task())
+    with fault(vim.fault.FileLocked):
+        client.wait(here.PowerOnVM_Task())
+    other.wait(there.PowerOffVM_Task())
+    there.UnregisterVM()
+    system.RemoveDatastore(there_store)
+    other.logout()
 
 
 def test_killed_while_making_and_removing_a_datastore(host, server):

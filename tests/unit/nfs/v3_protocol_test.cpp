@@ -1,13 +1,11 @@
 // What NFS 3 says, in terms of the operating system.
-#include "nfs/protocol.h"
+#include "nfs/v3/protocol.h"
 
 #include <gtest/gtest.h>
 
 #include <cerrno>
 
-#include "nfs/nodes.h"
-
-namespace virga::nfs {
+namespace virga::nfs::v3 {
 namespace {
 
 TEST(Protocol, TellsFailuresAsTheOperatingSystemDoes) {
@@ -38,39 +36,24 @@ TEST(Protocol, TellsWhatAFileIs) {
   EXPECT_EQ(status.st_mtim.tv_nsec, 5);
 }
 
-TEST(Protocol, SetsOnlyWhatIsWanted) {
-  struct stat status {};
-  status.st_size = 7LL << 32;
-  status.st_mode = S_IFREG | 0600;
-  const sattr3 size = to_wire(status, {.size = true});
+TEST(Protocol, SetsOnlyWhatIsToChange) {
+  Change change;
+  change.size = 7ULL << 32;
+  const sattr3 size = to_wire(change);
   EXPECT_TRUE(size.size.set_it);
   EXPECT_EQ(size.size.set_size3_u.size, 7ULL << 32);
   EXPECT_FALSE(size.mode.set_it || size.uid.set_it || size.gid.set_it);
   EXPECT_EQ(size.mtime.set_it, DONT_CHANGE);
-  EXPECT_EQ(to_wire(status, {.mode = true}).mode.set_mode3_u.mode, 0600U);
-}
-
-TEST(Nodes, GiveAFileOneNumberUntilItIsForgotten) {
-  Nodes nodes("root");
-  EXPECT_EQ(nodes.handle(Nodes::root), "root");
-  const auto web = nodes.remember("web");
-  EXPECT_EQ(nodes.remember("web"), web);
-  EXPECT_NE(nodes.remember("mail"), web);
-  nodes.forget(web, 1);
-  EXPECT_EQ(nodes.handle(web), "web");
-  nodes.forget(web, 1);
-  EXPECT_EQ(nodes.handle(web), "");
-  EXPECT_NE(nodes.remember("web"), web);
-}
-
-TEST(Nodes, NeverForgetTheRoot) {
-  Nodes nodes("root");
-  nodes.remember("root");
-  nodes.forget(Nodes::root, 100);
-  EXPECT_EQ(nodes.handle(Nodes::root), "root");
-  nodes.forget(12345, 1);
-  EXPECT_EQ(nodes.size(), 1U);
+  Change others;
+  others.mode = S_IFREG | 0600;
+  others.access_time = timespec{0, UTIME_NOW};
+  others.modification_time = timespec{1'700'000'000, 5};
+  const sattr3 wire = to_wire(others);
+  EXPECT_EQ(wire.mode.set_mode3_u.mode, 0600U);
+  EXPECT_EQ(wire.atime.set_it, SET_TO_SERVER_TIME);
+  EXPECT_EQ(wire.mtime.set_it, SET_TO_CLIENT_TIME);
+  EXPECT_EQ(wire.mtime.set_mtime_u.mtime.seconds, 1'700'000'000U);
 }
 
 }  // namespace
-}  // namespace virga::nfs
+}  // namespace virga::nfs::v3

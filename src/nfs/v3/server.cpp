@@ -1,4 +1,4 @@
-#include "nfs/server.h"
+#include "nfs/v3/server.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,14 +11,14 @@
 
 #include "base/error.h"
 
-namespace virga::nfs {
+namespace virga::nfs::v3 {
 namespace {
 
 using namespace std::chrono_literals;
 
 constexpr auto kMountPatience = 10s;
 constexpr auto kConnectPatience = 5s;
-constexpr auto kPause = 500ms;  // before the next attempt to connect, or to ask a busy server
+constexpr auto kPause = Export::patience;  // before the next attempt to connect
 // After that without an acknowledgement the connection is taken for lost.
 constexpr unsigned kUnacknowledged = 8'000;  // ms
 
@@ -112,8 +112,7 @@ Handle mount_export(const std::string& host, const std::string& path) {
 
 // --- The connection ----------------------------------------------------------------------------
 
-Server::Server(std::string host, std::function<void(const std::string&)> told)
-    : host_(std::move(host)), told_(std::move(told)) {
+Server::Server(std::string host, Told told) : host_(std::move(host)), told_(std::move(told)) {
   connect();
 }
 
@@ -206,10 +205,6 @@ void Server::service(int events) {
     settle_unanswered(false);
 }
 
-std::chrono::milliseconds Server::patience() {
-  return kPause;
-}
-
 void Server::time_passed() {
   const auto now = Clock::now();
   if (!rpc_ && now >= connect_at_) {
@@ -221,4 +216,4 @@ void Server::time_passed() {
   }
 }
 
-}  // namespace virga::nfs
+}  // namespace virga::nfs::v3

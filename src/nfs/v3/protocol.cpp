@@ -1,8 +1,8 @@
-#include "nfs/protocol.h"
+#include "nfs/v3/protocol.h"
 
 #include <cerrno>
 
-namespace virga::nfs {
+namespace virga::nfs::v3 {
 namespace {
 
 mode_t type_bits(ftype3 type) {
@@ -31,6 +31,11 @@ timespec time_from(const nfstime3& time) {
 
 nfstime3 to_wire(const timespec& time) {
   return {static_cast<u_int>(time.tv_sec), static_cast<u_int>(time.tv_nsec)};
+}
+
+time_how how_to_set(const std::optional<timespec>& time) {
+  if (!time) return DONT_CHANGE;
+  return time->tv_nsec == UTIME_NOW ? SET_TO_SERVER_TIME : SET_TO_CLIENT_TIME;
 }
 
 }  // namespace
@@ -110,21 +115,21 @@ struct stat stat_from(const fattr3& attributes) {
   return status;
 }
 
-sattr3 to_wire(const struct stat& status, const Wanted& wanted) {
+sattr3 to_wire(const Change& change) {
   sattr3 wire{};
-  wire.mode.set_it = wanted.mode;
-  wire.mode.set_mode3_u.mode = status.st_mode & 07777;
-  wire.uid.set_it = wanted.owner;
-  wire.uid.set_uid3_u.uid = status.st_uid;
-  wire.gid.set_it = wanted.group;
-  wire.gid.set_gid3_u.gid = status.st_gid;
-  wire.size.set_it = wanted.size;
-  wire.size.set_size3_u.size = static_cast<size3>(status.st_size);
-  wire.atime.set_it = wanted.access_time ? SET_TO_CLIENT_TIME : DONT_CHANGE;
-  wire.atime.set_atime_u.atime = to_wire(status.st_atim);
-  wire.mtime.set_it = wanted.modification_time ? SET_TO_CLIENT_TIME : DONT_CHANGE;
-  wire.mtime.set_mtime_u.mtime = to_wire(status.st_mtim);
+  wire.mode.set_it = change.mode.has_value();
+  wire.mode.set_mode3_u.mode = change.mode.value_or(0) & 07777;
+  wire.uid.set_it = change.owner.has_value();
+  wire.uid.set_uid3_u.uid = change.owner.value_or(0);
+  wire.gid.set_it = change.group.has_value();
+  wire.gid.set_gid3_u.gid = change.group.value_or(0);
+  wire.size.set_it = change.size.has_value();
+  wire.size.set_size3_u.size = change.size.value_or(0);
+  wire.atime.set_it = how_to_set(change.access_time);
+  wire.atime.set_atime_u.atime = to_wire(change.access_time.value_or(timespec{}));
+  wire.mtime.set_it = how_to_set(change.modification_time);
+  wire.mtime.set_mtime_u.mtime = to_wire(change.modification_time.value_or(timespec{}));
   return wire;
 }
 
-}  // namespace virga::nfs
+}  // namespace virga::nfs::v3

@@ -13,9 +13,9 @@
 #include <memory>
 #include <string>
 
-#include "nfs/protocol.h"
+#include "nfs/v3/protocol.h"
 
-namespace virga::nfs {
+namespace virga::nfs::v3 {
 
 // Asks the server's MOUNT service for the export's root. Blocks. Throws not_found for no such
 // export, access_denied, timed_out when the server does not answer, and io.
@@ -31,7 +31,7 @@ class Server {
   using Done = std::function<void(void* result)>;
 
   // `told` is called when the connection is there, with "", and with the reason when it is not.
-  Server(std::string host, std::function<void(const std::string&)> told);
+  Server(std::string host, Told told);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -41,8 +41,6 @@ class Server {
   int fd() const;        // -1: nothing to wait for
   short events() const;  // as of poll(2)
   void service(int events);
-  // Until something is to be done without an event.
-  static std::chrono::milliseconds patience();
   void time_passed();
 
  private:
@@ -62,7 +60,7 @@ class Server {
   void settle_unanswered(bool lost);
 
   const std::string host_;
-  const std::function<void(const std::string&)> told_;
+  const Told told_;
   rpc_context* rpc_ = nullptr;
   bool connected_ = false;
   Clock::time_point connect_at_{};  // the next attempt, or the one under way
@@ -71,4 +69,4 @@ class Server {
   Calls unanswered_;                // what the library gave up, until it is known why
 };
 
-}  // namespace virga::nfs
+}  // namespace virga::nfs::v3

@@ -15,6 +15,7 @@
 #include "datastore/disk_content.h"
 #include "datastore/disk_files.h"
 #include "datastore/draft.h"
+#include "datastore/raw_mapping.h"
 #include "datastore/transfer.h"
 #include "vmx/sparse_extent.h"
 
@@ -183,9 +184,31 @@ VmdkDescriptor read_descriptor(const Location& disk) {
   return VmdkDescriptor::parse(read_text(fd.get(), 0, size, subject), subject);
 }
 
+namespace {
+
+// The unit's content is nobody's business here: only the disk that stands for it is made.
+void create_mapping(const Location& disk, const DiskSpec& spec) {
+  VmdkDescriptor descriptor = new_descriptor(spec);
+  const Location file = set_mapping(descriptor, disk, *spec.mapping, spec.capacity);
+  const Occupants nobody = occupants_of(disk, {file}, IfExists::fail);
+  Draft draft(disk.datastore);
+  const std::string part = "mapping";
+  const Fd mapping = draft.create_file(part);
+  write_all(mapping.get(), to_text(*spec.mapping), disk.display());
+  sync_file(mapping, disk.display());
+  draft.create_pivot(descriptor.serialise());
+  Placement placement;
+  placement.extents = {{draft.path(part), file}};
+  put_in_place(draft, placement, disk, nobody, IfExists::fail);
+  draft.finish();
+}
+
+}  // namespace
+
 void create_disk(const Location& disk, const DiskSpec& spec, const Progress& progress,
                  std::stop_token stop) {
   check_capacity(disk, spec.capacity);
+  if (spec.mapping) return create_mapping(disk, spec);
   VmdkDescriptor descriptor = new_descriptor(spec);
   set_layout(descriptor, disk, spec.layout, spec.capacity);
   const Occupants nobody = occupants_of(
@@ -363,6 +386,7 @@ DiskInfo query_disk(const Location& disk) {
     info.allocated += static_cast<std::uint64_t>(file.datastore->status(file.path).st_blocks) * 512;
   }
   info.layout = layout_of(descriptor);
+  if (is_mapping(descriptor)) info.mapping = read_mapping(disk, descriptor);
   if (info.layout && descriptor.parent_cid == VmdkDescriptor::no_parent)
     info.provisioning = provisioning_of(descriptor, open_extents(disk, descriptor, O_RDONLY));
   return info;

@@ -41,12 +41,23 @@ enum class DiskLayout {
   stream_optimized,   // one compressed file, written once from end to end: no guest can write it
 };
 
+// A disk that is a logical unit (RDM): its one extent, NAME-rdm.vmdk or NAME-rdmp.vmdk, holds no
+// sectors but tells which unit it is.
+struct RawMapping {
+  bool passthrough = false;  // physical mode: vmfsPassthroughRawDeviceMap, else vmfsRawDeviceMap
+  std::string unit;          // naa.600508b1001c…
+  std::string uuid;          // of the unit, as in vSphere's vml names
+
+  bool operator==(const RawMapping&) const = default;
+};
+
 struct DiskSpec {
   std::uint64_t capacity = 0;  // bytes, a multiple of 512
   Provisioning provisioning = Provisioning::thin;
   vmx::AdapterType adapter = vmx::AdapterType::lsi_logic;
   int hardware_version = 19;
   DiskLayout layout = DiskLayout::vmfs;  // provisioning is of flat layouts
+  std::optional<RawMapping> mapping;     // `capacity` is the unit's; it has no layout
 };
 
 struct DiskInfo {
@@ -59,9 +70,10 @@ struct DiskInfo {
   int hardware_version = 0;  // 0: the descriptor does not say
   std::string uuid;          // "60 00 C2 9…"; empty: the descriptor has none
   std::string create_type;
-  std::optional<DiskLayout> layout;  // nullopt: a delta, or a type of no layout we know
-  std::string parent;                // the disk this one is a delta of; empty for a base disk
-  std::vector<std::string> extents;  // paths in the datastore
+  std::optional<DiskLayout> layout;   // nullopt: a delta, an RDM, or a type of no layout we know
+  std::optional<RawMapping> mapping;  // of an RDM
+  std::string parent;                 // the disk this one is a delta of; empty for a base disk
+  std::vector<std::string> extents;   // paths in the datastore
   std::vector<vmx::Extent>
       described;  // the extents in the disk's order, as the descriptor has them
 };
@@ -109,8 +121,8 @@ void adopt_size(const Location& disk);
 // zeroed disks become eager zeroed. Cancelled, the disk is still what it was, only larger.
 void inflate_disk(const Location& disk, const Progress& progress = {}, std::stop_token stop = {});
 
-// Overwrites the whole disk with zeros: its content is lost. ErrorKind::invalid_state while there is
-// a delta of the disk.
+// Overwrites the whole disk with zeros: its content is lost. ErrorKind::invalid_state while there
+// is a delta of the disk.
 void zero_fill_disk(const Location& disk, const Progress& progress = {}, std::stop_token stop = {});
 
 // Gives the blocks that hold only zeros back: thin disks, and disks in grains, which are written

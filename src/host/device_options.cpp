@@ -164,6 +164,12 @@ void add_disk(DeviceOptionList& options) {
   disk.ioAllocationOption.limitOption = long_option(-1, vmx::max_iops_limit, -1);
   disk.ioAllocationOption.sharesOption = shares_option();
   add_backing(disk, "VirtualDiskFlatVer2BackingInfo", std::move(flat));
+  vim::VirtualDiskRawDiskMappingVer1BackingOption raw;
+  raw.descriptorFileNameExtensions = model::share(choice({"vmdk"}));
+  raw.compatibilityMode = choice({"virtualMode", "physicalMode"});
+  raw.diskMode = choice({"persistent", "independent_persistent", "independent_nonpersistent"});
+  raw.uuid = true;
+  add_backing(disk, "VirtualDiskRawDiskMappingVer1BackingInfo", std::move(raw));
   options.add(std::move(disk));
 }
 

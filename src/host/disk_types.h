@@ -24,6 +24,7 @@ inline bool is_split(const datastore::DiskInfo& disk) {
 }
 
 inline std::string disk_backing_type(const datastore::DiskInfo& disk) {
+  if (disk.mapping) return "VirtualDiskRawDiskMappingVer1BackingInfo";
   return is_sparse(disk) ? "VirtualDiskSparseVer2BackingInfo" : "VirtualDiskFlatVer2BackingInfo";
 }
 

@@ -8,6 +8,7 @@
 #include "host/host_system.h"
 #include "host/names.h"
 #include "host/network.h"
+#include "host/raw_devices.h"
 #include "kernel/faults.h"
 
 namespace virga::host {
@@ -94,6 +95,7 @@ Async<model::Ptr<vim::ConfigTarget>> EnvironmentBrowser::QueryConfigTarget(
   const hypervisor::HostDevices devices = co_await offload(host_.kernel.workers, probe);
   const auto label = [this](const std::string& address) { return pci_label(host_, address); };
   list_host_devices(devices, label, host_.identity.uuid, target);
+  target.scsiDisk = co_await raw_device_candidates(host_);
   co_return model::share(std::move(target));
 }
 

@@ -4,6 +4,7 @@
 #include "host/disk_types.h"
 #include "host/file_manager.h"
 #include "host/names.h"
+#include "host/raw_devices.h"
 #include "host/vm_config_planning.h"
 
 namespace virga::host {
@@ -71,11 +72,29 @@ MoRef VirtualDiskManager::run(model::Call& call, const char* method, const char*
       });
 }
 
-Async<MoRef> VirtualDiskManager::CreateVirtualDisk_Task(
-    model::Call& call, const vim::CreateVirtualDiskRequestType& r) {
-  const auto disk = place(call, r.name);
-  const auto* file = file_backed(*r.spec);
-  if (!file) throw kernel::not_supported("A new disk by " + std::string(r.spec->type_info().name));
+namespace {
+
+// What a new disk is to be that is a logical unit (RDM).
+datastore::DiskSpec raw_disk(const Host& host, const vim::DeviceBackedVirtualDiskSpec& asked) {
+  if (asked.diskType != "rdm" && asked.diskType != "rdmp")
+    throw kernel::invalid_argument(
+        "spec.diskType", fmt::format("a disk on a device is rdm or rdmp, not {}", asked.diskType));
+  const auto device = find_raw_device(host, asked.device);
+  if (!device)
+    throw kernel::invalid_argument("spec.device",
+                                   fmt::format("there is no disk {} on this host", asked.device));
+  if (const std::string obstacle = raw_device_obstacle(host, device->unit); !obstacle.empty())
+    throw kernel::invalid_argument("spec.device", obstacle);
+  datastore::DiskSpec spec;
+  spec.capacity = device->bytes;
+  spec.adapter = adapter_of(asked.adapterType);
+  spec.mapping = {asked.diskType == "rdmp", device->unit, device->uuid};
+  return spec;
+}
+
+datastore::DiskSpec disk_in_files(const vim::VirtualDiskSpec& asked) {
+  const auto* file = file_backed(asked);
+  if (!file) throw kernel::not_supported("A new disk by " + std::string(asked.type_info().name));
   if (file->capacityKb <= 0)
     throw kernel::invalid_argument("spec.capacityKb",
                                    fmt::format("a disk of {} KiB", file->capacityKb));
@@ -85,6 +104,16 @@ Async<MoRef> VirtualDiskManager::CreateVirtualDisk_Task(
   spec.provisioning = type.provisioning;
   spec.layout = type.layout;
   spec.adapter = adapter_of(file->adapterType);
+  return spec;
+}
+
+}  // namespace
+
+Async<MoRef> VirtualDiskManager::CreateVirtualDisk_Task(
+    model::Call& call, const vim::CreateVirtualDiskRequestType& r) {
+  const auto disk = place(call, r.name);
+  const auto* raw = r.spec.as<vim::DeviceBackedVirtualDiskSpec>();
+  const datastore::DiskSpec spec = raw ? raw_disk(host_, *raw) : disk_in_files(*r.spec);
   co_return run(call, "CreateVirtualDisk_Task", "VirtualDiskManager.createVirtualDisk",
                 disk.display(), disk.display(),
                 [disk, spec](const datastore::Progress& progress, std::stop_token stop) {

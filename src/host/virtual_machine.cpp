@@ -12,6 +12,7 @@
 #include "host/mac_conflicts.h"
 #include "host/names.h"
 #include "host/network.h"
+#include "host/raw_devices.h"
 #include "host/vm_config_words.h"
 #include "host/vm_disk_chain.h"
 #include "host/vm_identity.h"
@@ -116,10 +117,23 @@ ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_
   context.host_devices = [] { return hypervisor::probe_host_devices(); };
   context.pci_label = [&host](const std::string& address) { return pci_label(host, address); };
   context.pci_in_use = [&host](const std::string& address) { return pci_in_use(host, address); };
+  context.raw_device = [&host](const std::string& name) { return find_raw_device(host, name); };
+  context.raw_device_obstacle = [&host](const std::string& unit) {
+    return raw_device_obstacle(host, unit);
+  };
+  context.raw_device_image = [&host](const std::string& unit) {
+    return raw_device_image(host, unit);
+  };
   context.host_name = host.identity.name;
   context.max_vcpus = host.capabilities.max_vcpus;
   context.max_memory_mib = host.capabilities.max_memory_mib;
   return context;
+}
+
+std::string VirtualMachine::raw_disk_on(const std::string& unit) const {
+  for (const auto& [path, info] : disks_)
+    if (info.mapping && info.mapping->unit == unit) return path;
+  return {};
 }
 
 // Of the VM's own disks what was read last.

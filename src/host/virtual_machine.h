@@ -46,6 +46,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   const std::string& machine_id() const { return config_.instance_uuid; }
   const datastore::Location& config_file() const { return config_file_; }
   const vmx::MachineConfig& config() const { return config_; }
+  // Its disk, or a snapshot's, that is this logical unit (RDM); empty: none.
+  std::string raw_disk_on(const std::string& unit) const;
   // A .vmtx: it cannot be powered on.
   bool is_template() const { return config_file_.path.ends_with(".vmtx"); }
   // nullptr while nothing of it runs.

@@ -38,10 +38,10 @@ std::string read_at_rest(const datastore::Location& file) {
   return now;
 }
 
-kernel::Fault incompatible_disk(const vmx::MachineConfig& config, const std::string& disk) {
-  const std::string message =
-      fmt::format("{} cannot be kept in a snapshot of {}: other VMs may write to it.", disk,
-                  config.display_name);
+kernel::Fault incompatible_disk(const vmx::MachineConfig& config, const std::string& disk,
+                                std::string_view why) {
+  const std::string message = fmt::format("{} cannot be kept in a snapshot of {}: {}.", disk,
+                                          config.display_name, why);
   vim::DeviceNotSupported reason;
   reason.device = disk;
   vim::LocalizedMethodFault fault;
@@ -77,9 +77,14 @@ void VirtualMachine::check_new_snapshot(const NewSnapshot& wanted) const {
 
 // What others write to, or what snapshots leave alone, does not go back with a memory.
 void VirtualMachine::check_disks_for_snapshot(const NewSnapshot& wanted) const {
+  const ConfigContext here = context();
   for (const vmx::Disk& disk : config_.disks) {
-    if (!takes_part_in_snapshots(disk) || !is_shared(config_, disk)) continue;
-    throw incompatible_disk(config_, label(config_, disk));
+    if (!takes_part_in_snapshots(disk)) continue;
+    if (is_shared(config_, disk))
+      throw incompatible_disk(config_, label(config_, disk), "other VMs may write to it");
+    const auto mapping = raw_mapping(resolve_file(here, disk.file), here);
+    if (mapping && mapping->passthrough)
+      throw incompatible_disk(config_, label(config_, disk), "it is a raw device in physical mode");
   }
   if (!wanted.with_memory || !powered_on()) return;
   require_savable(config_);

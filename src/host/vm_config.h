@@ -29,6 +29,14 @@ struct Volumes {
   std::string id_of(const std::string& name) const;
 };
 
+// A logical unit of this host that a disk can be (RDM).
+struct RawDevice {
+  std::string unit;  // naa.600508b1001c…
+  std::string uuid;  // as in vSphere's vml names, without "vml."
+  std::uint64_t bytes = 0;
+  bool takes_scsi = false;  // it knows SCSI commands
+};
+
 // Where a VM is and what surrounds it.
 struct ConfigContext {
   vmx::DatastorePath config_file;  // the .vmx
@@ -49,6 +57,10 @@ struct ConfigContext {
   // The label that a PCI device of the host was given, and whether a VM that runs has the device.
   std::function<std::string(const std::string& address)> pci_label;
   std::function<bool(const std::string& address)> pci_in_use;
+  // See raw_devices.h.
+  std::function<std::optional<RawDevice>(const std::string& name)> raw_device;
+  std::function<std::string(const std::string& unit)> raw_device_obstacle;
+  std::function<hypervisor::DiskImage(const std::string& unit)> raw_device_image;
   // Hears what machine_spec() leaves out because the host does not have it; may be empty.
   std::function<void(const std::string& message)> warn;
   std::string host_name;

@@ -52,6 +52,11 @@ struct DiskBacking {
   std::optional<std::string> sharing;
   bool thin = false;
   bool eager = false;
+  // Of an RDM: what is asked for of its unit, "" for nothing.
+  struct Raw {
+    std::string device, uuid, compatibility;
+  };
+  std::optional<Raw> raw;
 };
 
 class DevicePlanner {
@@ -118,6 +123,9 @@ class DevicePlanner {
   bool remove_disk(const DeviceChange& change);
   void grow_disk(const DeviceChange& change, const vmx::Disk& disk);
   void set_io(const DeviceChange& change, vmx::Disk& disk, FieldPaths& served) const;
+  datastore::DiskSpec new_disk(const DeviceChange& change, const DiskBacking& backing,
+                               const vmx::Disk& disk) const;
+  datastore::DiskSpec new_raw_disk(const DeviceChange& change, const DiskBacking::Raw& raw) const;
   vmx::DatastorePath new_disk_path(const DeviceChange& change, const DiskBacking& backing) const;
   vmx::DatastorePath existing_disk(const DeviceChange& change, const DiskBacking& backing) const;
   bool uses_disk(const vmx::DatastorePath& path) const;

@@ -219,6 +219,28 @@ vim::VirtualDiskSparseVer2BackingInfo sparse_backing(
   return backing;
 }
 
+// Empty for a unit that this host has not got.
+std::string device_name(const datastore::RawMapping& mapping, const ConfigContext& context) {
+  return context.raw_device(mapping.unit) ? "vml." + mapping.uuid : "";
+}
+
+vim::VirtualDiskRawDiskMappingVer1BackingInfo raw_backing(
+    const vim::VirtualDiskFlatVer2BackingInfo& flat, const datastore::RawMapping& mapping,
+    const std::string& device) {
+  vim::VirtualDiskRawDiskMappingVer1BackingInfo backing;
+  backing.fileName = flat.fileName;
+  backing.datastore = flat.datastore;
+  backing.diskMode = flat.diskMode;
+  backing.uuid = flat.uuid;
+  backing.sharing = flat.sharing;
+  backing.deltaDiskFormat = flat.deltaDiskFormat;
+  backing.lunUuid = mapping.uuid;
+  backing.deviceName = device;
+  backing.compatibilityMode = mapping.passthrough ? "physicalMode" : "virtualMode";
+  if (flat.parent) backing.parent = model::share(raw_backing(*flat.parent, mapping, device));
+  return backing;
+}
+
 // A disk whose file cannot be read has capacity 0 and says so.
 void DeviceListBuilder::add(const vmx::Disk& disk) {
   const auto path = find_file(context_, disk.file);
@@ -232,7 +254,9 @@ void DeviceListBuilder::add(const vmx::Disk& disk) {
       description(label(config_, disk), info ? with_commas(capacity / 1024) + " KB"
                                              : "The disk's file is missing or cannot be read");
   const auto flat = flat_backing(disk);
-  if (info && is_sparse(*info))
+  if (const auto mapping = path ? raw_mapping(*path, context_) : std::nullopt)
+    device.backing = model::share(raw_backing(flat, *mapping, device_name(*mapping, context_)));
+  else if (info && is_sparse(*info))
     device.backing = model::share(sparse_backing(flat));
   else
     device.backing = model::share(flat);

@@ -17,7 +17,7 @@ vmx::AdapterType adapter_of(vmx::Bus bus) {
   return bus == vmx::Bus::scsi ? vmx::AdapterType::lsi_logic : vmx::AdapterType::ide;
 }
 
-// Disks are made flat; others are taken as they are.
+// Disks are made flat, or of a logical unit; others are taken as they are.
 DiskBacking backing_of(const DeviceChange& change) {
   const auto& backing = change.device().backing;
   if (!backing)
@@ -37,7 +37,50 @@ DiskBacking backing_of(const DeviceChange& change) {
     const auto& sparse = static_cast<const vim::VirtualDiskSparseVer2BackingInfo&>(*backing);
     return {.file = sparse.fileName, .datastore = sparse.datastore, .mode = sparse.diskMode};
   }
+  if (&type == &vim::VirtualDiskRawDiskMappingVer1BackingInfo::static_type()) {
+    const auto& raw = static_cast<const vim::VirtualDiskRawDiskMappingVer1BackingInfo&>(*backing);
+    DiskBacking found = {.file = raw.fileName,
+                         .datastore = raw.datastore,
+                         .mode = raw.diskMode.value_or(""),
+                         .sharing = raw.sharing};
+    found.raw = {raw.deviceName.value_or(""), raw.lunUuid.value_or(""),
+                 raw.compatibilityMode.value_or("")};
+    return found;
+  }
   throw change.not_supported(fmt::format("a disk with a {}", type.name));
+}
+
+bool is_physical(const DeviceChange& change, const std::string& compatibility) {
+  if (compatibility == "physicalMode") return true;
+  if (compatibility == "virtualMode") return false;
+  throw change.invalid<vim::InvalidDeviceBacking>(
+      "device.backing.compatibilityMode",
+      fmt::format("'{}' is neither physicalMode nor virtualMode", compatibility));
+}
+
+// In physical mode nothing stands between guest and unit that could put a write elsewhere.
+void require_mode_of_raw(const DeviceChange& change, bool physical, vmx::DiskMode mode) {
+  if (physical && mode == vmx::DiskMode::independent_nonpersistent)
+    throw change.invalid<vim::InvalidDeviceBacking>(
+        "device.backing.diskMode", "a raw device in physical mode keeps what is written to it");
+}
+
+// What is asked for of an RDM that is there has to be what it is.
+void require_same_unit(const DeviceChange& change, const vmx::DatastorePath& path,
+                       const std::optional<datastore::RawMapping>& mapping,
+                       const DiskBacking::Raw& raw, const ConfigContext& context) {
+  const auto refuse = [&](const char* field, const std::string& why) {
+    return change.invalid<vim::InvalidDeviceBacking>(fmt::format("device.backing.{}", field),
+                                                     fmt::format("{} {}", path.format(), why));
+  };
+  if (!mapping) throw refuse("fileName", "is no raw device mapping");
+  if (!raw.compatibility.empty() && is_physical(change, raw.compatibility) != mapping->passthrough)
+    throw refuse("compatibilityMode", "is mapped in the other mode, which is for good");
+  if (!raw.uuid.empty() && raw.uuid != mapping->uuid)
+    throw refuse("lunUuid", "is the unit " + mapping->uuid);
+  const auto device = raw.device.empty() ? std::nullopt : context.raw_device(raw.device);
+  if (!raw.device.empty() && (!device || device->unit != mapping->unit))
+    throw refuse("deviceName", "is the unit " + mapping->unit);
 }
 
 vmx::DiskMode mode_of(const DeviceChange& change, const std::string& word) {
@@ -182,6 +225,47 @@ vmx::DatastorePath DevicePlanner::existing_disk(const DeviceChange& change,
   return path;
 }
 
+datastore::DiskSpec DevicePlanner::new_disk(const DeviceChange& change, const DiskBacking& backing,
+                                            const vmx::Disk& disk) const {
+  datastore::DiskSpec spec;
+  if (backing.raw) {
+    spec = new_raw_disk(change, *backing.raw);
+    require_mode_of_raw(change, spec.mapping->passthrough, disk.mode);
+  } else {
+    spec.capacity = capacity_of(change, 0);
+    spec.provisioning = provisioning_of(change, backing);
+  }
+  check_capacity(change, spec.capacity);
+  spec.adapter = adapter_of(disk.slot.bus);
+  spec.hardware_version = config().hardware_version;
+  return spec;
+}
+
+datastore::DiskSpec DevicePlanner::new_raw_disk(const DeviceChange& change,
+                                                const DiskBacking::Raw& raw) const {
+  const ConfigContext& context = planning_.context;
+  const std::string& name = raw.device.empty() ? raw.uuid : raw.device;
+  const auto refuse = [&](const std::string& why) {
+    return change.invalid<vim::InvalidDeviceBacking>("device.backing.deviceName", why);
+  };
+  const auto device = context.raw_device(name);
+  if (!device) throw refuse(fmt::format("there is no disk '{}' on this host", name));
+  if (!raw.uuid.empty() && raw.uuid != device->uuid)
+    throw refuse(fmt::format("{} is the unit {}, not {}", name, device->uuid, raw.uuid));
+  if (const std::string obstacle = context.raw_device_obstacle(device->unit); !obstacle.empty())
+    throw refuse(obstacle);
+  for (const DiskToCreate& other : planning_.plan.create)
+    if (other.spec.mapping && other.spec.mapping->unit == device->unit)
+      throw refuse(fmt::format("{} is to be {} too", device->unit, other.path.format()));
+  if (capacity_of(change, device->bytes) != device->bytes)
+    throw change.invalid("device.capacityInKB",
+                         fmt::format("{} has {} bytes", device->unit, device->bytes));
+  datastore::DiskSpec spec;
+  spec.capacity = device->bytes;
+  spec.mapping = {is_physical(change, raw.compatibility), device->unit, device->uuid};
+  return spec;
+}
+
 void DevicePlanner::add_disk(const DeviceChange& change) {
   const DiskBacking backing = backing_of(change);
   if (change.spec->fileOperation == FileOperation::destroy)
@@ -194,23 +278,23 @@ void DevicePlanner::add_disk(const DeviceChange& change) {
     planning_.require_powered_off("A disk in mode " + backing.mode);
   disk.multi_writer = is_multi_writer(change, backing.sharing);
   FieldPaths served = {"capacityInKB",      "capacityInBytes",         "backing.fileName",
-                       "backing.datastore", "backing.thinProvisioned", "backing.eagerlyScrub"};
+                       "backing.datastore", "backing.thinProvisioned", "backing.eagerlyScrub",
+                       "backing.lunUuid",   "backing.deviceName",      "backing.compatibilityMode"};
   set_io(change, disk, served);
   if (backing.mode.empty()) served.emplace("backing.diskMode");
   vmx::DatastorePath path = planning_.context.config_file;
   if (change.spec->fileOperation) {
-    const std::uint64_t capacity = capacity_of(change, 0);
-    check_capacity(change, capacity);
     path = new_disk_path(change, backing);
-    planning_.plan.create.push_back({path,
-                                     {.capacity = capacity,
-                                      .provisioning = provisioning_of(change, backing),
-                                      .adapter = adapter_of(disk.slot.bus),
-                                      .hardware_version = config().hardware_version}});
-    planning_.need("VirtualMachine.Config.AddNewDisk");
+    planning_.plan.create.push_back({path, new_disk(change, backing, disk)});
+    planning_.need(backing.raw ? "VirtualMachine.Config.RawDevice"
+                               : "VirtualMachine.Config.AddNewDisk");
   } else {
     path = existing_disk(change, backing);
-    planning_.need("VirtualMachine.Config.AddExistingDisk");
+    const auto mapping = raw_mapping(path, planning_.context);
+    if (backing.raw) require_same_unit(change, path, mapping, *backing.raw, planning_.context);
+    if (mapping) require_mode_of_raw(change, mapping->passthrough, disk.mode);
+    planning_.need(mapping ? "VirtualMachine.Config.RawDevice"
+                           : "VirtualMachine.Config.AddExistingDisk");
   }
   disk.file = file_reference(planning_.context, path);
   require_hot_plug(change, disk.slot.bus == vmx::Bus::scsi, "A disk at " + disk.slot.key());
@@ -267,7 +351,13 @@ void DevicePlanner::edit_disk(const DeviceChange& change, vmx::Disk& disk) {
       throw change.invalid<vim::InvalidDeviceBacking>(
           "device.backing.fileName",
           fmt::format("{} is {}, not {}", name, file ? file->format() : disk.file, backing.file));
-    if (backing.mode != api_word(disk.mode)) disk.mode = mode_of(change, backing.mode);
+    const bool keeps_mode = backing.raw && backing.mode.empty();
+    if (!keeps_mode && backing.mode != api_word(disk.mode))
+      disk.mode = mode_of(change, backing.mode);
+    const auto mapping = file ? raw_mapping(*file, planning_.context) : std::nullopt;
+    if (backing.raw && file)
+      require_same_unit(change, *file, mapping, *backing.raw, planning_.context);
+    if (mapping) require_mode_of_raw(change, mapping->passthrough, disk.mode);
     if (backing.sharing) disk.multi_writer = is_multi_writer(change, backing.sharing);
     grow_disk(change, disk);
     if (!planning_.plan.grow.empty() && planning_.plan.grow.back().key == key)

@@ -94,6 +94,14 @@ void require_shareable(const std::string& name, const vmx::DatastorePath& path,
         fmt::format("{}: sharing {}, which is not thick and eagerly zeroed,", name, path.format()));
 }
 
+// Commands of a guest on another bus are none of SCSI.
+bool passes_commands_on(const vmx::Disk& disk, const datastore::DiskInfo& info,
+                        const ConfigContext& context) {
+  if (!info.mapping || !info.mapping->passthrough || disk.slot.bus != vmx::Bus::scsi) return false;
+  const auto device = context.raw_device(info.mapping->unit);
+  return device && device->takes_scsi;
+}
+
 // A stream-optimized disk cannot be written.
 void require_writable(const std::string& name, const vmx::Disk& disk,
                       const vmx::DatastorePath& path, const datastore::DiskInfo& info) {
@@ -125,7 +133,8 @@ void SpecBuilder::add(const vmx::Disk& disk) {
     throw kernel::not_supported(fmt::format("{}: a delta of a disk in no datastore", name));
   const auto info = context.disk(path);
   require_writable(name, disk, path, *info);
-  if (machine.shared) require_shareable(name, path, *info);
+  if (machine.shared && !info->mapping) require_shareable(name, path, *info);
+  machine.passthrough = passes_commands_on(disk, *info, context);
   machine.iops_limit = static_cast<std::uint64_t>(disk.io.limit.value_or(0));
   machine.discards_changes = discards;
   if (discards)
@@ -227,8 +236,8 @@ DeviceState connections(const vmx::MachineConfig& config, const hypervisor::Mach
 
 void require_savable(const vmx::MachineConfig& config) {
   for (const vmx::PassthroughDevice& device : config.passthrough)
-    throw kernel::not_supported(fmt::format("Saving the memory of {} with its {}",
-                                            config.display_name, label(device)));
+    throw kernel::not_supported(
+        fmt::format("Saving the memory of {} with its {}", config.display_name, label(device)));
   for (const vmx::Controller& controller : config.controllers) {
     const std::string name = label(controller);
     if (controller.bus == vmx::Bus::nvme)

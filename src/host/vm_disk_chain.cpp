@@ -44,6 +44,7 @@ hypervisor::DiskImage disk_image(const std::string& name, const vmx::DatastorePa
   const auto extent = [&](const std::string& file) { return context.absolute(disk.sibling(file)); };
   if (is_delta(*info))
     return {extent(info->described.front().file), hypervisor::DiskFormat::qcow2, {}};
+  if (info->mapping) return context.raw_device_image(info->mapping->unit);
   if (is_raw(*info)) return {extent(info->described.front().file), {}, {}};
   hypervisor::DiskImage image{context.absolute(disk), hypervisor::DiskFormat::vmdk, {}};
   for (const vmx::Extent& part : info->described) {
@@ -86,6 +87,12 @@ std::vector<vmx::DatastorePath> disk_chain(const vmx::DatastorePath& disk,
   }
   std::ranges::reverse(chain);
   return chain;
+}
+
+std::optional<datastore::RawMapping> raw_mapping(const vmx::DatastorePath& disk,
+                                                 const ConfigContext& context) {
+  const auto info = context.disk(disk_chain(disk, context).front());
+  return info ? info->mapping : std::nullopt;
 }
 
 vmx::DiskTree disk_tree(const vmx::MachineConfig& config, const vmx::SnapshotTree& snapshots,

@@ -21,6 +21,10 @@ bool is_raw(const datastore::DiskInfo& info);
 hypervisor::DiskImage disk_image(const std::string& name, const vmx::DatastorePath& disk,
                                  const ConfigContext& context);
 
+// The unit that the disk is, or that it is a delta of; nullopt: it lies in files.
+std::optional<datastore::RawMapping> raw_mapping(const vmx::DatastorePath& disk,
+                                                 const ConfigContext& context);
+
 // Snapshots hold the disk's content. Independent disks go their own way.
 bool takes_part_in_snapshots(const vmx::Disk& disk);
 

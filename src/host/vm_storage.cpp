@@ -120,7 +120,7 @@ class Surveyor {
           const vmx::DatastorePath path(next->datastore(), extent);
           unit.push_back(put("diskExtent", path, measure(path)));
         }
-        if (surveyed.chain.empty() && info->capacity > info->allocated)
+        if (surveyed.chain.empty() && !info->mapping && info->capacity > info->allocated)
           surveyed.growth = info->capacity - info->allocated;
       }
       surveyed.chain.insert(surveyed.chain.begin(), std::move(unit));

@@ -82,11 +82,23 @@ void visit_fields(Visitor& visit, T& it) {
   visit("offset", it.offset);
 }
 template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, IscsiUnit>
+void visit_fields(Visitor& visit, T& it) {
+  visit("portal", it.portal);
+  visit("target", it.target);
+  visit("lun", it.lun);
+  visit("initiator", it.initiator);
+  visit("headerDigest", it.header_digest);
+  visit("user", it.user);
+}
+template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, DiskImage>
 void visit_fields(Visitor& visit, T& it) {
   visit("path", it.path);
   visit("format", it.format);
   visit("extents", it.extents);
+  visit("blockDevice", it.block_device);
+  visit("iscsi", it.iscsi);
 }
 template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, Disk>
@@ -98,6 +110,7 @@ void visit_fields(Visitor& visit, T& it) {
   visit("readOnly", it.read_only);
   visit("shared", it.shared);
   visit("discardsChanges", it.discards_changes);
+  visit("passthrough", it.passthrough);
   visit("iopsLimit", it.iops_limit);
   visit("serial", it.serial);
   visit("wwn", it.wwn);
@@ -410,6 +423,22 @@ void validate_chain(const Disk& disk) {
   }
 }
 
+bool is_device(const DiskImage& image) {
+  return image.block_device || image.iscsi;
+}
+
+void validate_device(const MachineSpec& spec, const Disk& disk) {
+  const std::string id = device_id(disk);
+  for (const DiskImage& image : disk.chain)
+    require(!is_device(image) || image.format == DiskFormat::raw, id,
+            "{}: {} is a device and cannot be an image of another format", id, image.path);
+  require(!disk.passthrough || (disk.chain.size() == 1 && is_device(disk.chain.front())), id,
+          "{} passes commands on, and {} is no device", id, disk.chain.back().path);
+  const ControllerModel model = find_controller(spec, disk.controller_key).model;
+  require(!disk.passthrough || is_hot_pluggable(model), id,
+          "{} passes SCSI commands on and is on no SCSI controller", id);
+}
+
 void validate_serial_ports(const MachineSpec& spec) {
   require(spec.serial_ports.size() <= 4, spec.id, "{} has more than 4 serial ports", spec.name);
   for (const SerialPort& port : spec.serial_ports) {
@@ -612,6 +641,7 @@ void validate(const MachineSpec& spec) {
   for (const Disk& disk : spec.disks) {
     validate_chain(disk);
     validate_drive(spec, device_id(disk), disk.controller_key, disk.unit, places);
+    validate_device(spec, disk);
   }
   for (const Cdrom& cdrom : spec.cdroms)
     validate_drive(spec, device_id(cdrom), cdrom.controller_key, cdrom.unit, places);

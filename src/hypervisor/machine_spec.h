@@ -40,11 +40,27 @@ struct DiskExtent {
   bool operator==(const DiskExtent&) const = default;
 };
 
-// What a disk's content lies in: one file, or with `vmdk` one or several.
+// A logical unit that the backend logs in to by itself.
+struct IscsiUnit {
+  std::string portal;  // "10.0.0.5:3260"
+  std::string target;  // iqn.2003-01.org.example:array
+  int lun = 0;
+  std::string initiator;  // the name it is to log in by
+  bool header_digest = false;
+  std::string user, password;  // CHAP; empty: none. A record of the machine has no passwords
+
+  bool operator==(const IscsiUnit&) const = default;
+};
+
+// What a disk's content lies in: one file, with `vmdk` one or several, or a device.
 struct DiskImage {
-  std::string path;  // the image itself (NAME-flat.vmdk); vmdk: its descriptor, as a name only
+  // The image itself (NAME-flat.vmdk, /dev/sdb). vmdk: its descriptor, as a name only; iSCSI: a
+  // name of the unit, the same for all machines.
+  std::string path;
   DiskFormat format = DiskFormat::raw;
   std::vector<DiskExtent> extents;  // vmdk: in the disk's order
+  bool block_device = false;
+  std::optional<IscsiUnit> iscsi;
 
   bool operator==(const DiskImage&) const = default;
 };
@@ -60,6 +76,7 @@ struct Disk {
   bool shared = false;  // other machines may write the image meanwhile
   // The last image is of this run alone: see Machine::reset().
   bool discards_changes = false;
+  bool passthrough = false;      // of a SCSI device: the guest's commands reach it as they are
   std::uint64_t iops_limit = 0;  // reads and writes a second; 0: none
   std::string serial;            // at most 20 characters reach the guest; empty: none
   std::uint64_t wwn = 0;         // world wide name; 0: derived from the machine's id and the key

@@ -208,6 +208,11 @@ class Builder {
   }
 
   void add_disk(const Disk& disk) {
+    if (std::string secret = login_secret(disk); !secret.empty()) {
+      const int fd =
+          inherit({.kind = Inherited::Kind::secret, .number = 0, .secret = std::move(secret)});
+      add("-object", json::serialize(secret_object(disk, fmt::format("/dev/fd/{}", fd))));
+    }
     int image = 0;
     for (const ImageNodes& nodes : disk_nodes(disk)) {
       for (ImageFile& file : image_files(disk, image, disk.chain[static_cast<std::size_t>(image)]))

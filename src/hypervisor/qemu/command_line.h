@@ -32,6 +32,7 @@ struct Inherited {
     stream,  // of the serial port with that key
     tpm,     // the emulator's control channel
     image,   // of a disk
+    secret,
   };
   Kind kind;
   int number;
@@ -39,6 +40,7 @@ struct Inherited {
   int key = 0;          // taps and streams
   NetworkLine address;  // tcp_listener
   ImageFile image;      // images
+  std::string secret;
 
   bool operator==(const Inherited&) const = default;
 };

@@ -126,7 +126,40 @@ json::object file_node_of(int key, int image, bool read_only) {
   return node;
 }
 
+json::object iscsi_node(const Disk& disk, const std::string& name, const IscsiUnit& unit) {
+  json::object node = {{"driver", "iscsi"},
+                       {"node-name", name},
+                       {"transport", "tcp"},
+                       {"portal", unit.portal},
+                       {"target", unit.target},
+                       {"lun", unit.lun},
+                       {"initiator-name", unit.initiator},
+                       {"header-digest", unit.header_digest ? "crc32c" : "none"},
+                       {"read-only", disk.read_only}};
+  if (!unit.user.empty()) {
+    node["user"] = unit.user;
+    node["password-secret"] = secret_id(disk);
+  }
+  if (!disk.read_only) node["discard"] = "unmap";
+  return node;
+}
+
+// The node under the format's.
+json::object protocol_node(const Disk& disk, int image, const DiskImage& of) {
+  if (of.iscsi) return iscsi_node(disk, file_node(disk.key, image), *of.iscsi);
+  json::object node = file_node_of(disk.key, image, disk.read_only);
+  if (of.block_device) node["driver"] = "host_device";
+  return node;
+}
+
 }  // namespace
+
+json::object secret_object(const Disk& disk, const std::string& file) {
+  return {{"qom-type", "secret"}, {"id", secret_id(disk)}, {"file", file}};
+}
+std::string secret_id(const Disk& disk) {
+  return device_id(disk) + "-secret";
+}
 
 std::string file_node(int key, int image) {
   return fmt::format("file-{}-{}", key, image);
@@ -192,6 +225,13 @@ void describe_namespace(json::object& device, const MachineSpec& spec, const Dis
   device["eui64"] = world_wide_name(spec, disk);
 }
 
+// The device tells the guest itself who it is.
+void describe_passthrough(json::object& device) {
+  device["driver"] = "scsi-block";
+  device["rerror"] = "report";
+  device["werror"] = "enospc";
+}
+
 void describe_drive(json::object& device, const MachineSpec& spec, const Disk& disk, bool scsi) {
   device["driver"] = scsi ? "scsi-hd" : "ide-hd";
   device["wwn"] = world_wide_name(spec, disk);
@@ -218,6 +258,8 @@ json::object disk_device(const MachineSpec& spec, const Disk& disk) {
   if (disk.shared) device["share-rw"] = true;
   if (controller.model == ControllerModel::nvme)
     describe_namespace(device, spec, disk);
+  else if (disk.passthrough)
+    describe_passthrough(device);
   else
     describe_drive(device, spec, disk, is_scsi(controller.model));
   set_boot_index(device, spec, device_id(disk));
@@ -259,7 +301,7 @@ ImageNodes image_nodes(const Disk& disk, int image, const DiskImage& file, json:
   // Told even that there is none: else the driver looks for one in the file.
   if (file.format != DiskFormat::raw) format["backing"] = std::move(backing);
   if (!disk.read_only) format["discard"] = "unmap";
-  return {file_node_of(disk.key, image, disk.read_only), std::move(format)};
+  return {protocol_node(disk, image, file), std::move(format)};
 }
 
 std::vector<ImageNodes> disk_nodes(const Disk& disk) {

@@ -55,6 +55,10 @@ std::vector<ImageNodes> disk_nodes(const Disk& disk);
 ImageNodes cdrom_nodes(int key, const std::string& path);
 ImageNodes floppy_nodes(int key, const std::string& path);
 
+// The object a login to the disk's iSCSI unit takes its password from; it reads the file.
+json::object secret_object(const Disk& disk, const std::string& file);
+std::string secret_id(const Disk& disk);
+
 std::string file_node(int key, int image);
 std::string format_node(int key, int image);
 // The key in the name of such a node; 0 for other names.

@@ -31,13 +31,31 @@ std::string descriptor_of(const Disk& disk, int image, const DiskImage& of) {
   return text;
 }
 
+Fd make_memory_file(const char* name, const std::string& text, const std::string& subject) {
+  Fd fd(::memfd_create(name, MFD_CLOEXEC));
+  if (!fd || ::pwrite(fd.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+    throw system_error(subject, "cannot describe");
+  return fd;
+}
+
 Fd make_descriptor(const ImageFile& file) {
-  Fd fd(::memfd_create("descriptor", MFD_CLOEXEC));
-  if (!fd || ::pwrite(fd.get(), file.text.data(), file.text.size(), 0) !=
-                 static_cast<ssize_t>(file.text.size()))
-    throw system_error(file.path, "cannot describe");
+  Fd fd = make_memory_file("descriptor", file.text, file.path);
   if (file.read_only) return open_file(fmt::format("/proc/self/fd/{}", fd.get()), O_RDONLY);
   return fd;
+}
+
+// Nobody who was there first is overwritten: also what is shared has to be free at this moment.
+Fd open_device(const ImageFile& file) {
+  const int flags = (file.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
+  Fd alone(::open(file.path.c_str(), flags | O_EXCL));
+  if (!alone && errno == EBUSY)
+    throw error(ErrorKind::busy, file.path,
+                "{} is in use: a file system, a volume or a program of this host has it",
+                file.path);
+  if (!alone) throw system_error(file.path, "cannot open");
+  if (file.kind == ImageFile::Kind::device) return alone;
+  alone.reset();
+  return open_file(file.path, flags);
 }
 
 void require_sparse_extent(const Fd& fd, const std::string& path) {
@@ -52,6 +70,11 @@ void require_sparse_extent(const Fd& fd, const std::string& path) {
 
 std::vector<ImageFile> image_files(const Disk& disk, int image, const DiskImage& of) {
   const std::int64_t set = fdset_of(disk.key, image);
+  if (of.iscsi) return {};
+  if (of.block_device) {
+    const auto kind = disk.shared ? ImageFile::Kind::shared_device : ImageFile::Kind::device;
+    return {{set, kind, of.path, disk.read_only, {}}};
+  }
   if (of.format != DiskFormat::vmdk)
     return {{set, ImageFile::Kind::plain, of.path, disk.read_only, {}}};
   if (of.extents.size() > most_extents)
@@ -70,9 +93,20 @@ std::vector<ImageFile> image_files(const Disk& disk, int image, const DiskImage&
 
 Fd open_image_file(const ImageFile& file) {
   if (file.kind == ImageFile::Kind::descriptor) return make_descriptor(file);
+  if (file.kind == ImageFile::Kind::device || file.kind == ImageFile::Kind::shared_device)
+    return open_device(file);
   Fd fd = open_file(file.path, file.read_only ? O_RDONLY : O_RDWR);
   if (file.kind == ImageFile::Kind::sparse_extent) require_sparse_extent(fd, file.path);
   return fd;
+}
+
+std::string login_secret(const Disk& disk) {
+  const std::optional<IscsiUnit>& unit = disk.chain.front().iscsi;
+  return unit ? unit->password : std::string();
+}
+
+Fd make_secret(const std::string& secret) {
+  return make_memory_file("secret", secret, "a secret");
 }
 
 }  // namespace virga::hypervisor

@@ -42,18 +42,21 @@ Fd launch_helper(const QemuOptions& options, const std::string& directory, const
   std::vector<Fd> files;
   LaunchRequest request;
   request.ends_with_parent = true;
-  int number = first_inherited;
-  std::vector<std::pair<std::int64_t, int>> images;
-  files.push_back(listen_for_qemu(qmp_socket(directory)));
-  request.descriptors.emplace_back(files.back().get(), number);
+  const auto inherit = [&](Fd file) {
+    const int number = first_inherited + static_cast<int>(files.size());
+    files.push_back(std::move(file));
+    request.descriptors.emplace_back(files.back().get(), number);
+    return number;
+  };
+  OfflineFiles numbers;
+  numbers.monitor = inherit(listen_for_qemu(qmp_socket(directory)));
+  if (const std::string secret = login_secret(disk); !secret.empty())
+    numbers.secret = inherit(make_secret(secret));
   for (std::size_t image = 0; image < disk.chain.size(); ++image) {
-    for (const ImageFile& file : image_files(disk, static_cast<int>(image), disk.chain[image])) {
-      files.push_back(open_image_file(file));
-      images.emplace_back(file.set, ++number);
-      request.descriptors.emplace_back(files.back().get(), number);
-    }
+    for (const ImageFile& file : image_files(disk, static_cast<int>(image), disk.chain[image]))
+      numbers.images.emplace_back(file.set, inherit(open_image_file(file)));
   }
-  request.argv = offline_command_line(options.program, disk, first_inherited, images);
+  request.argv = offline_command_line(options.program, disk, numbers);
   if (!options.user.empty()) request.account = find_account(options.user, false);
   const Fd output = open_file(output_log(directory), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   request.output = output.get();
@@ -92,9 +95,8 @@ Async<void> stop(std::shared_ptr<Helper> helper) {
 
 }  // namespace
 
-std::vector<std::string> offline_command_line(
-    const std::string& program, const Disk& disk, int monitor,
-    const std::vector<std::pair<std::int64_t, int>>& images) {
+std::vector<std::string> offline_command_line(const std::string& program, const Disk& disk,
+                                              const OfflineFiles& files) {
   std::vector<std::string> argv = sandboxed_command(program);
   const auto add = [&argv](std::string option, std::string value) {
     argv.push_back(std::move(option));
@@ -102,9 +104,14 @@ std::vector<std::string> offline_command_line(
   };
   add("-machine", "none");
   add("-display", "none");
-  add("-chardev", fmt::format("socket,id=qmp,fd={},server=on,wait=off", monitor));
+  add("-chardev", fmt::format("socket,id=qmp,fd={},server=on,wait=off", files.monitor));
   add("-mon", "chardev=qmp,mode=control");
-  for (const auto& [set, number] : images) add("-add-fd", fmt::format("fd={},set={}", number, set));
+  if (files.secret) {
+    const std::string secret = fmt::format("/dev/fd/{}", *files.secret);
+    add("-object", json::serialize(secret_object(disk, secret)));
+  }
+  for (const auto& [set, number] : files.images)
+    add("-add-fd", fmt::format("fd={},set={}", number, set));
   for (const ImageNodes& nodes : disk_nodes(disk))
     for (const auto& node : nodes) add("-blockdev", json::serialize(node));
   return argv;

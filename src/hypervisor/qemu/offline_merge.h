@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <utility>
 #include <vector>
@@ -16,10 +17,13 @@ namespace virga::hypervisor {
 Async<void> merge_offline(std::shared_ptr<QemuContext> context, std::vector<DiskImage> chain,
                           std::size_t into, Progress progress, std::stop_token stop);
 
-// Its command line; `monitor` and the second of `images`, which go into the sets named first, are
-// numbers of descriptors it inherits.
-std::vector<std::string> offline_command_line(
-    const std::string& program, const Disk& disk, int monitor,
-    const std::vector<std::pair<std::int64_t, int>>& images);
+// The numbers of the descriptors it inherits.
+struct OfflineFiles {
+  int monitor = 0;
+  std::vector<std::pair<std::int64_t, int>> images;  // the set each goes into, its number
+  std::optional<int> secret;                         // see login_secret()
+};
+std::vector<std::string> offline_command_line(const std::string& program, const Disk& disk,
+                                              const OfflineFiles& files);
 
 }  // namespace virga::hypervisor

@@ -81,6 +81,8 @@ Fd open_inherited(const Inherited& wanted, Preparation& with) {
       return open_tpm_control(with.tpm_control);
     case Inherited::Kind::image:
       return open_image_file(wanted.image);
+    case Inherited::Kind::secret:
+      return make_secret(wanted.secret);
     case Inherited::Kind::tap:
       break;
   }

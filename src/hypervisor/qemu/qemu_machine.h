@@ -147,6 +147,8 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<std::vector<std::int64_t>> sets_of(int key, int image);
   Async<void> add_images(Disk disk);
   Async<void> remove_images(int key, std::vector<int> images);
+  Async<void> add_secret(Disk disk);
+  Async<void> remove_secret(Disk disk);
   Async<void> remove_device(std::string id);
   Async<void> add_device(json::object device);
   Async<void> attempt(std::string command, json::object arguments);

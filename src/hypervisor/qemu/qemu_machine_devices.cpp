@@ -94,11 +94,12 @@ Async<std::vector<std::int64_t>> QemuMachine::sets_of(int key, int image) {
   co_return sets;
 }
 
-// All images of a disk that is new to the machine.
+// All images of a disk that is new to the machine, and what it takes to reach them.
 Async<void> QemuMachine::add_images(Disk disk) {
   std::vector<int> added;
   std::exception_ptr failure;
   try {
+    co_await add_secret(disk);
     for (ImageNodes& nodes : disk_nodes(disk)) {
       const int image = static_cast<int>(added.size());
       co_await add_nodes(disk, image, disk.chain[added.size()], std::move(nodes));
@@ -109,7 +110,27 @@ Async<void> QemuMachine::add_images(Disk disk) {
   }
   if (!failure) co_return;
   co_await remove_images(disk.key, std::move(added));
+  co_await remove_secret(disk);
   std::rethrow_exception(failure);
+}
+
+// QEMU reads it from a descriptor it is handed, and tells by what number it has that.
+Async<void> QemuMachine::add_secret(Disk disk) {
+  const std::string secret = login_secret(disk);
+  if (secret.empty()) co_return;
+  const Fd file = make_secret(secret);
+  const std::int64_t set = fdset_of(disk.key);
+  const json::value added = co_await qmp_->execute("add-fd", fields("fdset-id", set), file.get());
+  const std::string path = fmt::format("/dev/fd/{}", added.at("fd").to_number<int>());
+  json::object object = secret_object(disk, path);
+  co_await qmp_->execute("object-add", std::move(object));
+  co_await qmp_->execute("remove-fd", fields("fdset-id", set));
+}
+
+// Whether it has one is not in the record of a former daemon.
+Async<void> QemuMachine::remove_secret(Disk disk) {
+  const bool logs_in = disk.chain.front().iscsi.has_value();
+  if (logs_in) co_await attempt("object-del", fields("id", secret_id(disk)));
 }
 
 // From the last to the base: each holds on to the one below it.
@@ -202,6 +223,7 @@ Async<void> QemuMachine::add_disk(Disk disk) {
   }
   if (failure) {
     co_await remove_images(disk.key, first_images(disk));
+    co_await remove_secret(disk);
     std::rethrow_exception(failure);
   }
   record_.images[disk.key] = first_images(disk);
@@ -216,9 +238,11 @@ Async<void> QemuMachine::remove_disk(int key) {
   require_hot_plug(find_controller(record_.spec, disk.controller_key), device_id(disk));
   co_await remove_device(device_id(disk));
   co_await remove_images(key, record_.images.at(key));
+  co_await remove_secret(disk);
   record_.images.erase(key);
   MachineSpec changed = record_.spec;
   erase_key(changed.disks, key);
+  std::erase(changed.boot_order, device_id(disk));
   co_await keep_spec(std::move(changed));
 }
 
@@ -311,6 +335,7 @@ Async<void> QemuMachine::remove_nic(int key) {
   co_await attempt("netdev_del", fields("id", netdev_id(nic)));
   MachineSpec changed = record_.spec;
   erase_key(changed.nics, key);
+  std::erase(changed.boot_order, device_id(nic));
   co_await keep_spec(std::move(changed));
 }
 

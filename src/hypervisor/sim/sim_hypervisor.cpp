@@ -221,6 +221,7 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     require_hot_plug(find_controller(spec_, find_disk(spec_, key).controller_key));
     MachineSpec changed = spec_;
     erase_key(changed.disks, key);
+    std::erase(changed.boot_order, device_id(find_disk(spec_, key)));
     keep(std::move(changed));
     co_return;
   }
@@ -247,9 +248,9 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
   }
   Async<void> remove_nic(int key) override {
     require_alive("change");
-    find_nic(spec_, key);
     MachineSpec changed = spec_;
     erase_key(changed.nics, key);
+    std::erase(changed.boot_order, device_id(find_nic(spec_, key)));
     keep(std::move(changed));
     co_return;
   }

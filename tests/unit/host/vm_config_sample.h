@@ -67,6 +67,35 @@ class Surroundings {
     disks[path] = info;
   }
 
+  void add_raw_device(const std::string& unit, std::uint64_t bytes) {
+    raw_devices[unit] = {unit, "0200" + unit.substr(4), bytes, true};
+    context.raw_device = [this](const std::string& name) -> std::optional<RawDevice> {
+      for (const auto& [unit, device] : raw_devices)
+        if (name == unit || name == device.uuid || name == "vml." + device.uuid) return device;
+      return std::nullopt;
+    };
+    context.raw_device_obstacle = [this](const std::string& name) {
+      return name == taken_raw_device ? name + " is taken" : "";
+    };
+    context.raw_device_image = [](const std::string& name) {
+      hypervisor::DiskImage image{.path = "/dev/" + name};
+      image.block_device = true;
+      return image;
+    };
+  }
+
+  // As a plan would have it made.
+  void add_raw_disk(const std::string& path, bool physical, const std::string& unit) {
+    add_disk(path, raw_devices.at(unit).bytes);
+    datastore::DiskInfo& info = disks[path];
+    info.create_type = physical ? "vmfsPassthroughRawDeviceMap" : "vmfsRawDeviceMap";
+    info.layout.reset();
+    info.described.front().type = "VMFSRDM";
+    info.mapping = {physical, unit, raw_devices.at(unit).uuid};
+  }
+
+  std::map<std::string, RawDevice> raw_devices;
+  std::string taken_raw_device;
   std::map<std::string, datastore::DiskInfo> disks;
   ConfigContext context{vmx::DatastorePath("ds1", "web/web.vmx")};
 };

@@ -561,10 +561,10 @@ INSTANTIATE_TEST_SUITE_P(
                  [](Spec& s) {
                    add(s, controller<vim::ParaVirtualSCSIController>(-1));
                    vim::VirtualDisk it = disk(-1, 1024);
-                   it.backing = model::share(vim::VirtualDiskRawDiskMappingVer1BackingInfo{});
+                   it.backing = model::share(vim::VirtualDiskRawDiskVer2BackingInfo{});
                    add_new_disk(s, it);
                  },
-                 "VirtualDiskRawDiskMappingVer1BackingInfo"},
+                 "VirtualDiskRawDiskVer2BackingInfo"},
         Unserved{"disk_mode",
                  [](Spec& s) {
                    add_edited_disk(

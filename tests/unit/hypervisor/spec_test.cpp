@@ -396,6 +396,87 @@ TEST(CommandLine, KnowsTheHostsDrivesFromImages) {
   EXPECT_THAT(all, HasSubstr(R"({"driver":"host_device","node-name":"file-8000-0")"));
 }
 
+// ---- Logical units
+
+MachineSpec with_units() {
+  MachineSpec spec = full_spec();
+  spec.disks.resize(2);
+  spec.disks[0].chain = {{.path = "/dev/sdb", .block_device = true},
+                         {"/ds/web/web-000001-delta.vmdk", DiskFormat::qcow2}};
+  DiskImage lun{.path = "naa.600508b1001c"};
+  lun.iscsi = {.portal = "10.0.0.5:3260",
+               .target = "iqn.2003-01.org.example:array",
+               .lun = 7,
+               .initiator = "iqn.1998-01.org.virga:host",
+               .user = "alice",
+               .password = "secret, of alice"};
+  spec.disks[1].chain = {lun};
+  spec.disks[1].read_only = false;
+  spec.disks[1].passthrough = true;
+  return spec;
+}
+
+TEST(CommandLine, ReachesAUnitByADescriptorOrALogin) {
+  const MachineSpec spec = with_units();
+  EXPECT_NO_THROW(validate(spec));
+  const CommandLine line = build_command_line(spec, platform, "/run", false);
+  const std::string all = joined(line);
+  EXPECT_THAT(all, HasSubstr(R"({"driver":"host_device","node-name":"file-2000-0",)"
+                             R"("filename":"/dev/fdset/2000")"));
+  EXPECT_THAT(all, HasSubstr(R"({"driver":"iscsi","node-name":"file-2048-0","transport":"tcp",)"
+                             R"("portal":"10.0.0.5:3260","target":"iqn.2003-01.org.example:array",)"
+                             R"("lun":7,"initiator-name":"iqn.1998-01.org.virga:host")"));
+  const DevicesById devices = devices_of(line);
+  EXPECT_EQ(devices.at("disk-2000").at("driver"), "scsi-hd");
+  EXPECT_EQ(devices.at("disk-2048").at("driver"), "scsi-block");
+  EXPECT_FALSE(devices.at("disk-2048").contains("vendor"));
+  const auto is_device = [](const Inherited& file) {
+    return file.kind == Inherited::Kind::image && file.image.kind == ImageFile::Kind::device;
+  };
+  EXPECT_EQ(std::ranges::count_if(line.inherited, is_device), 1);
+}
+
+TEST(CommandLine, ShowsNoSecret) {
+  const CommandLine line = build_command_line(with_units(), platform, "/run", false);
+  const auto secret =
+      std::ranges::find(line.inherited, Inherited::Kind::secret, &Inherited::kind);
+  ASSERT_NE(secret, line.inherited.end());
+  EXPECT_EQ(secret->secret, "secret, of alice");
+  const std::string all = joined(line);
+  EXPECT_THAT(all, Not(HasSubstr("secret, of alice")));
+  EXPECT_THAT(all, HasSubstr(fmt::format(
+                       R"({{"qom-type":"secret","id":"disk-2048-secret","file":"/dev/fd/{}"}})",
+                       secret->number)));
+  EXPECT_THAT(all, HasSubstr(R"("user":"alice","password-secret":"disk-2048-secret")"));
+}
+
+TEST(Spec, KeepsNoSecretInRecords) {
+  MachineSpec spec = with_units();
+  EXPECT_THAT(to_json(spec), Not(HasSubstr("of alice")));
+  const MachineSpec read = machine_spec_from_json(to_json(spec));
+  spec.disks[1].chain[0].iscsi->password.clear();
+  EXPECT_EQ(read, spec);
+}
+
+TEST(Spec, PassesCommandsToDevicesOnScsiAlone) {
+  MachineSpec spec = with_units();
+  spec.disks[0].passthrough = true;
+  EXPECT_THAT(failure_of([&] { validate(spec); }).what(), HasSubstr("disk-2000"));
+  spec = with_units();
+  spec.disks[1].controller_key = 15000;
+  spec.disks[1].unit = 1;
+  EXPECT_THAT(failure_of([&] { validate(spec); }).what(), HasSubstr("no SCSI controller"));
+}
+
+TEST(ImageFile, HoldsADeviceForOneMachine) {
+  const MachineSpec spec = with_units();
+  Disk disk = spec.disks[0];
+  EXPECT_EQ(image_files(disk, 0, disk.chain[0])[0].kind, ImageFile::Kind::device);
+  disk.shared = true;
+  EXPECT_EQ(image_files(disk, 0, disk.chain[0])[0].kind, ImageFile::Kind::shared_device);
+  EXPECT_TRUE(image_files(spec.disks[1], 0, spec.disks[1].chain[0]).empty());
+}
+
 TEST(CommandLine, HandsTheHostsUsbDevicesOver) {
   const DevicesById devices = devices_of(build_command_line(full_spec(), platform, "/run", false));
   EXPECT_EQ(devices.at("usb-device-7100").at("hostdevice"), "/dev/fdset/7100");

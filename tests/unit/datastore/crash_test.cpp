@@ -164,6 +164,24 @@ TEST(Crash, InDeleteDisk) {
                            }});
 }
 
+const DiskSpec raw_disk = {.capacity = mib, .mapping = RawMapping{false, "naa.6005", "0200"}};
+
+TEST(Crash, InCreateRawDisk) {
+  expect_whole_or_nothing({[](const auto&) {},
+                           [](const auto& ds) {
+                             create_disk({ds, "a.vmdk"}, raw_disk);
+                           }});
+}
+
+TEST(Crash, InDeleteRawDisk) {
+  expect_whole_or_nothing({[](const auto& ds) {
+                             create_disk({ds, "a.vmdk"}, raw_disk);
+                           },
+                           [](const auto& ds) {
+                             delete_disk({ds, "a.vmdk"});
+                           }});
+}
+
 TEST(Crash, InCopyDisk) {
   expect_whole_or_nothing(
       {[](const auto& ds) { create(ds, "a.vmdk", mib); },

@@ -106,7 +106,9 @@ def unit(count, build, _):
 
 
 def functional(count, _, arguments):
-    pytest(count, "functional", ["tests/functional"], arguments)
+    # Each process has a host and a network of its own; the tests of one file share them.
+    parallel = ["-n", str(os.cpu_count()), "--dist", "loadfile"]
+    pytest(count, "functional", ["tests/functional"], [*parallel, *arguments])
 
 
 def guest(count, _, arguments):

@@ -34,7 +34,7 @@ class Builder {
     add_process_options();
     add_platform();
     add_firmware();
-    add_monitor_and_agent();
+    add_monitors_and_agent();
     add_storage();
     add_network();
     add_ports();
@@ -158,9 +158,15 @@ class Builder {
          {"file", {{"driver", "file"}, {"filename", fdset_path(set)}, {"read-only", read_only}}}});
   }
 
-  void add_monitor_and_agent() {
+  void add_monitors_and_agent() {
     listen("qmp", qmp_socket(directory_));
     add("-mon", "chardev=qmp,mode=control");
+    // The socket is for the daemon that comes back. It is not used from the start, because QEMU 7.2
+    // moves it to another thread without a lock and may hang, or worse, when somebody connects just
+    // then.
+    add("-chardev",
+        fmt::format("socket,id=first-qmp,fd={}", inherit({.kind = Inherited::Kind::monitor})));
+    add("-mon", "chardev=first-qmp,mode=control");
     if (!spec_.guest_agent) return;
     listen("agent", agent_socket(directory_));
     add_device(

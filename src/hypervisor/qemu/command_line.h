@@ -28,10 +28,11 @@ struct Inherited {
     read_only,
     read_write,
     append,
-    tap,     // of the NIC with that key
-    stream,  // of the serial port with that key
-    tpm,     // the emulator's control channel
-    image,   // of a disk
+    tap,      // of the NIC with that key
+    stream,   // of the serial port with that key
+    monitor,  // a connection of ours
+    tpm,      // the emulator's control channel
+    image,    // of a disk
     secret,
   };
   Kind kind;

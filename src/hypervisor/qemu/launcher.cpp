@@ -216,6 +216,14 @@ Launched launch(const LaunchRequest& request,
   }
 }
 
+Fd connect_pair(Fd& other) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    throw system_error("socket", "cannot make");
+  other = Fd(ends[1]);
+  return Fd(ends[0]);
+}
+
 Fd listen_for_qemu(const std::string& path) {
   return listen_unix(path, SOCK_STREAM | SOCK_NONBLOCK);
 }

@@ -46,9 +46,10 @@ struct Launched {
 Launched launch(const LaunchRequest& request,
                 const std::function<void(const ProcessIdentity&)>& before_exec);
 
-// Sockets for QEMU to accept from. They do not block: while QEMU moves its monitor to a thread of its
-// own, both threads may call accept() for one client, and the one that is left without would hold up
-// the machine for ever (seen with 7.2, once in a thousand starts).
+// A connected pair of unix sockets: one is returned.
+Fd connect_pair(Fd& other);
+// Sockets for QEMU to accept from. They do not block: two of its threads may call accept() for one
+// client, and the one that is left without must not hold up the machine.
 Fd listen_for_qemu(const std::string& path);
 // `host`: an address of this machine, or empty for all of them.
 Fd listen_tcp(const std::string& host, int port);

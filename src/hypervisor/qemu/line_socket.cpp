@@ -22,6 +22,12 @@ void LineSocket::connect(const std::string& path) {
   if (code) fail("cannot be reached", code);
 }
 
+void LineSocket::take(Fd connection) {
+  close();
+  buffer_.clear();
+  socket_.assign(asio::local::stream_protocol(), connection.release());
+}
+
 void LineSocket::close() {
   boost::system::error_code ignored;
   socket_.close(ignored);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/async.h"
+#include "base/file.h"
 
 namespace virga::hypervisor {
 
@@ -21,6 +22,8 @@ class LineSocket {
 
   // Unix sockets connect at once or not at all. ErrorKind::gone when nobody listens.
   void connect(const std::string& path);
+  // Goes on with a connection that exists.
+  void take(Fd connection);
   bool is_open() const { return socket_.is_open(); }
   // Whoever waits in here gets ErrorKind::gone.
   void close();

@@ -35,8 +35,13 @@ struct Helper {
   Signal ended;
 };
 
-// Blocks; returns a pidfd.
-Fd launch_helper(const QemuOptions& options, const std::string& directory, const Disk& disk) {
+struct Started {
+  Fd process;  // a pidfd
+  Fd monitor;
+};
+
+// Blocks.
+Started launch_helper(const QemuOptions& options, const std::string& directory, const Disk& disk) {
   fs::create_directories(directory);
   fs::permissions(directory, fs::perms::owner_all);
   std::vector<Fd> files;
@@ -48,8 +53,9 @@ Fd launch_helper(const QemuOptions& options, const std::string& directory, const
     request.descriptors.emplace_back(files.back().get(), number);
     return number;
   };
+  Started started;
   OfflineFiles numbers;
-  numbers.monitor = inherit(listen_for_qemu(qmp_socket(directory)));
+  numbers.monitor = inherit(connect_pair(started.monitor));
   if (const std::string secret = login_secret(disk); !secret.empty())
     numbers.secret = inherit(make_secret(secret));
   for (std::size_t image = 0; image < disk.chain.size(); ++image) {
@@ -60,15 +66,17 @@ Fd launch_helper(const QemuOptions& options, const std::string& directory, const
   if (!options.user.empty()) request.account = find_account(options.user, false);
   const Fd output = open_file(output_log(directory), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   request.output = output.get();
-  return launch(request, [](const ProcessIdentity&) {}).process;
+  started.process = launch(request, [](const ProcessIdentity&) {}).process;
+  return started;
 }
 
 Async<void> start(std::shared_ptr<Helper> helper, Disk disk) {
   const auto launch = [options = helper->context->options, directory = helper->directory, disk] {
     return launch_helper(options, directory, disk);
   };
-  Fd process = co_await offload(helper->context->pool, launch);
-  helper->process = std::make_shared<ProcessWatch>(helper->context->executor, std::move(process));
+  Started started = co_await offload(helper->context->pool, launch);
+  helper->process =
+      std::make_shared<ProcessWatch>(helper->context->executor, std::move(started.process));
   helper->process->start([helper](std::optional<ProcessEnd>) {
     helper->running = false;
     helper->ended.notify();
@@ -77,7 +85,7 @@ Async<void> start(std::shared_ptr<Helper> helper, Disk disk) {
     const auto self = weak.lock();
     if (self && event.at("event") == "JOB_STATUS_CHANGE") self->job_changed.notify();
   });
-  co_await helper->qmp->open(qmp_socket(helper->directory));
+  co_await helper->qmp->open(std::move(started.monitor));
 }
 
 Async<void> stop(std::shared_ptr<Helper> helper) {
@@ -104,7 +112,7 @@ std::vector<std::string> offline_command_line(const std::string& program, const 
   };
   add("-machine", "none");
   add("-display", "none");
-  add("-chardev", fmt::format("socket,id=qmp,fd={},server=on,wait=off", files.monitor));
+  add("-chardev", fmt::format("socket,id=qmp,fd={}", files.monitor));
   add("-mon", "chardev=qmp,mode=control");
   if (files.secret) {
     const std::string secret = fmt::format("/dev/fd/{}", *files.secret);

@@ -32,7 +32,8 @@ struct Preparation {
   MachineSpec spec;
   std::map<int, Fd> taps;
   std::map<int, Fd> streams;
-  Fd tpm_control;  // the emulator's end, once QEMU's is made
+  Fd monitor;      // our end, once QEMU's is made
+  Fd tpm_control;  // the emulator's, likewise
   std::vector<Fd> held;
   std::string directory;
   Platform platform;
@@ -55,14 +56,6 @@ void hand_over_node(const std::string& node, const std::optional<Account>& accou
     throw system_error(node, "cannot hand over");
 }
 
-Fd open_tpm_control(Fd& emulators_end) {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-    throw system_error("socket", "cannot make");
-  emulators_end = Fd(ends[1]);
-  return Fd(ends[0]);
-}
-
 Fd open_inherited(const Inherited& wanted, Preparation& with) {
   switch (wanted.kind) {
     case Inherited::Kind::listener:
@@ -77,8 +70,10 @@ Fd open_inherited(const Inherited& wanted, Preparation& with) {
       return open_file(wanted.path, O_WRONLY | O_APPEND | O_CREAT, 0600);
     case Inherited::Kind::stream:
       return take(with.streams, wanted.key, fmt::format("serial-{}", wanted.key), "stream");
+    case Inherited::Kind::monitor:
+      return connect_pair(with.monitor);
     case Inherited::Kind::tpm:
-      return open_tpm_control(with.tpm_control);
+      return connect_pair(with.tpm_control);
     case Inherited::Kind::image:
       return open_image_file(wanted.image);
     case Inherited::Kind::secret:
@@ -105,6 +100,7 @@ void make_directory(const std::string& directory, const MachineSpec& spec) {
 struct Started {
   MachineRecord record;
   Fd process;
+  Fd monitor;
   Fd tpm_emulator;  // empty: none
 };
 
@@ -137,6 +133,7 @@ Started launch_guest(Preparation& with) {
     write_record(with.directory, started.record);
   });
   started.process = std::move(launched.process);
+  started.monitor = std::move(with.monitor);
   if (with.spec.tpm) {
     files.clear();  // QEMU has its end now, and must see it closed when the emulator does not start
     try {
@@ -232,8 +229,8 @@ class QemuHypervisor final : public Hypervisor {
 
   Async<void> probe();
   Async<std::shared_ptr<Machine>> start_reserved(MachineSpec spec, StartOptions options);
-  Async<void> bring_up(std::shared_ptr<QemuMachine> machine, std::shared_ptr<Fd> state,
-                       Progress progress);
+  Async<void> bring_up(std::shared_ptr<QemuMachine> machine, Fd monitor,
+                       std::shared_ptr<Fd> state, Progress progress);
   std::shared_ptr<QemuMachine> take_up(Found found);
   static Async<void> take_over(std::shared_ptr<QemuMachine> machine);
   bool is_held(const std::string& id) const;
@@ -348,17 +345,18 @@ Async<std::shared_ptr<Machine>> QemuHypervisor::start_reserved(MachineSpec spec,
   auto machine = std::make_shared<QemuMachine>(context_, std::move(started.record), directory,
                                                MachineState::ready);
   machine->watch(std::move(started.process));
-  co_await bring_up(machine, std::move(state), std::move(options.progress));
+  co_await bring_up(machine, std::move(started.monitor), std::move(state),
+                    std::move(options.progress));
   machines_[spec.id] = machine;
   co_return machine;
 }
 
-Async<void> QemuHypervisor::bring_up(std::shared_ptr<QemuMachine> machine,
+Async<void> QemuHypervisor::bring_up(std::shared_ptr<QemuMachine> machine, Fd monitor,
                                      std::shared_ptr<Fd> state, Progress progress) {
   ErrorKind kind = ErrorKind::io;
   std::string reason;
   try {
-    co_await machine->connect();
+    co_await machine->connect(std::move(monitor));
     if (state) co_await machine->restore(std::move(state), std::move(progress));
     co_return;
   } catch (const Error& e) {

@@ -118,9 +118,9 @@ void QemuMachine::declare_dead(std::string detail) {
   emit(Exited{*exit_});
 }
 
-Async<void> QemuMachine::connect() {
+Async<void> QemuMachine::connect(Fd monitor) {
   const auto self = shared_from_this();
-  co_await qmp_->open(qmp_socket(directory_));
+  co_await qmp_->open(std::move(monitor));
   co_await refresh_facts();
   if (record_.spec.guest_agent) agent_.connect();
 }
@@ -144,7 +144,7 @@ Async<void> QemuMachine::take_over() {
   }
   std::exception_ptr failure;
   try {
-    co_await connect();
+    co_await connect(connect_unix(qmp_socket(directory_)));
     co_await settle();
   } catch (...) {
     failure = std::current_exception();

@@ -41,7 +41,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   void watch(Fd process);  // a pidfd
   // Instead of all the others, when there is no process; `detail` is why, where that is known.
   void declare_dead(std::string detail);
-  Async<void> connect();
+  Async<void> connect(Fd monitor);
   // Feeds the saved state in `file`, positioned at its stream, to a QEMU started for that.
   Async<void> restore(std::shared_ptr<Fd> file, Progress progress);
   // Instead of the two before: connects, and finishes or undoes what the former daemon was about.

@@ -35,8 +35,8 @@ Qmp::Qmp(asio::any_io_executor executor, std::string machine, Duration reply_tim
       sending_(executor),
       closed_(executor) {}
 
-Async<void> Qmp::open(std::string path) {
-  socket_.connect(path);
+Async<void> Qmp::open(Fd connection) {
+  socket_.take(std::move(connection));
   const std::string greeting = co_await socket_.receive(reply_timeout_);
   try {
     version_ = version_of(json::parse(greeting).as_object());

@@ -23,8 +23,8 @@ class Qmp : public std::enable_shared_from_this<Qmp> {
   // `machine` names the guest in errors, whose subject it is.
   Qmp(asio::any_io_executor executor, std::string machine, Duration reply_timeout);
 
-  // Connects and negotiates. Call once, before anything else.
-  Async<void> open(std::string path);
+  // Negotiates over the connection to a monitor. Call once, before anything else.
+  Async<void> open(Fd connection);
   // Sends `command`; `fd`, if not -1, travels with it. Returns its "return" value. Errors: what
   // QEMU refused, gone, timed_out; each names the command.
   Async<json::value> execute(std::string command, json::object arguments = json::object(),

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../expect_error.h"
 #include "base/error.h"
 #include "lab.h"
 
@@ -128,6 +129,13 @@ TEST_F(Script, NamesAProgramThatCannotRun) {
     EXPECT_EQ(e.kind(), ErrorKind::access_denied);
     EXPECT_THAT(e.what(), HasSubstr("could not execute"));
   }
+}
+
+TEST(ConnectUnix, NamesASocketThatNobodyListensOn) {
+  Lab lab;
+  const Error failure = failure_of([&] { connect_unix(lab.path("nobody.sock")); });
+  EXPECT_EQ(failure.kind(), ErrorKind::gone);
+  EXPECT_EQ(failure.subject(), lab.path("nobody.sock"));
 }
 
 TEST(ListenForQemu, DoesNotHoldUpWhoAcceptsInVain) {

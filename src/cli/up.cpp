@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/process.h"
+#include "base/process_lock.h"
 #include "cli/commands.h"
 #include "cli/connection.h"
 
@@ -139,14 +139,11 @@ int down(const fs::path& state) {
     throw error(ErrorKind::not_found, state.string(), "there is no host in {}", state.string());
   // A daemon holds its pid file locked, and leaves it empty when all it was to do is done.
   const Fd lock = open_file(pid_file, O_RDWR);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) {
-    ::flock(lock.get(), LOCK_UN);
-    return exit_code_of(start_host({"--state", state.string(), "--down"}));
-  }
+  const auto pid = process_lock_holder(lock);
+  if (!pid) return exit_code_of(start_host({"--state", state.string(), "--down"}));
   std::cerr << "virga: shutting the guests and the host down\n";
-  const pid_t pid = std::atoi(read_file(pid_file).c_str());
-  if (pid <= 0 || ::kill(pid, SIGUSR1) != 0) throw system_error("virga-host", "cannot signal");
-  if (::flock(lock.get(), LOCK_EX) != 0) throw system_error(pid_file.string(), "cannot wait for");
+  if (::kill(*pid, SIGUSR1) != 0) throw system_error("virga-host", "cannot signal");
+  wait_for_process_lock(lock);
   if (fs::file_size(pid_file) > 0)
     throw error(ErrorKind::io, state.string(), "the host of {} ended before all was shut down",
                 state.string());

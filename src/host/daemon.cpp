@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <malloc.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/process_lock.h"
 #include "base/uuid.h"
 #include "host/console.h"
 #include "host/datastore.h"
@@ -60,7 +60,7 @@ constexpr const char* kEndpoint = "endpoint";  // where it serves, while it does
 // One daemon per state folder.
 Fd lock_state(const fs::path& state) {
   Fd lock = open_file(state / "virga-host.pid", O_RDWR | O_CREAT, 0644);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+  if (!take_process_lock(lock))
     throw error(ErrorKind::busy, state.string(), "another virga-host serves {}", state.string());
   if (::ftruncate(lock.get(), 0) != 0) throw system_error(state.string(), "cannot write to");
   write_all(lock.get(), std::to_string(::getpid()) + "\n", "virga-host.pid");

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "hypervisor/qemu/command_line.h"
+#include "hypervisor/qemu/launcher.h"
 #include "hypervisor/qemu/qmp.h"
 #include "lab.h"
 
@@ -353,7 +354,7 @@ TEST_F(Disks, GoOnWithTheirChangesWhenThereIsNoFreshOverlay) {
 // The limits QEMU holds the disks to, by their ids; nobody else may be connected to it.
 std::map<std::string, int> limits_in_force(Lab& lab) {
   const auto qmp = std::make_shared<Qmp>(lab.io.get_executor(), "guest", 5s);
-  lab.run(qmp->open(qmp_socket(lab.path("run/guest"))));
+  lab.run(qmp->open(connect_unix(qmp_socket(lab.path("run/guest")))));
   const json::value devices = lab.run(qmp->execute("query-block"));
   std::map<std::string, int> limits;
   for (const json::value& device : devices.as_array())

@@ -169,6 +169,20 @@ bool is_listed(const vim::ConfigTarget& target,
   return false;
 }
 
+// A card that has virtual functions, or one of those.
+void list_sriov(const hypervisor::PciDevice& device,
+                const std::vector<hypervisor::PciDevice>& devices, const std::string& system_id,
+                vim::ConfigTarget& target) {
+  const bool is_function = !device.physical_function.empty();
+  if (!is_function && device.functions.empty()) return;
+  auto info = describe_as<vim::VirtualMachineSriovInfo>(device, system_id);
+  info.virtualFunction = is_function;
+  const std::string& card = is_function ? device.physical_function : device.address;
+  const auto found = std::ranges::find(devices, card, &hypervisor::PciDevice::address);
+  if (found != devices.end() && !found->interface.empty()) info.pnic = found->interface;
+  target.sriov.push_back(std::move(info));
+}
+
 void list_pci_device(const hypervisor::PciDevice& device, const std::string& label,
                      const std::string& system_id, vim::ConfigTarget& target) {
   if (device.can_be_passed_through() && device.driver == hypervisor::vfio_driver) {
@@ -176,12 +190,6 @@ void list_pci_device(const hypervisor::PciDevice& device, const std::string& lab
         model::share(describe_as<vim::VirtualMachinePciPassthroughInfo>(device, system_id)));
     const auto info = dynamic_info(device, label);
     if (!is_listed(target, info)) target.dynamicPassthrough.push_back(info);
-  }
-  if (device.functions > 0) {
-    auto info = describe_as<vim::VirtualMachineSriovInfo>(device, system_id);
-    info.virtualFunction = false;
-    if (!device.interface.empty()) info.pnic = device.interface;
-    target.sriov.push_back(std::move(info));
   }
   for (const hypervisor::MediatedType& type : device.mediated) {
     vim::VirtualMachinePciSharedGpuPassthroughInfo info;
@@ -200,8 +208,10 @@ void list_host_devices(const hypervisor::HostDevices& devices, const PciLabel& l
   list(devices.parallel_ports, target.parallel);
   list(devices.sound_cards, target.sound);
   for (const auto& device : devices.usb) target.usb.push_back(describe(device));
-  for (const auto& device : devices.pci)
+  for (const auto& device : devices.pci) {
     list_pci_device(device, label(device.address), system_id, target);
+    list_sriov(device, devices.pci, system_id, target);
+  }
 }
 
 }  // namespace virga::host

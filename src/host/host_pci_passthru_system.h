@@ -28,8 +28,4 @@ std::string pci_label(const Host& host, const std::string& address);
 // Whether a VM that runs has the device.
 bool pci_in_use(const Host& host, const std::string& address);
 
-// Pure.
-vim::HostPciPassthruInfo describe_passthrough(const hypervisor::PciDevice& device, bool enabled,
-                                              const std::string& label);
-
 }  // namespace virga::host

@@ -1,6 +1,6 @@
 #include "host/mac_conflicts.h"
 
-#include <algorithm>
+#include <set>
 
 #include "host/virtual_machine.h"
 
@@ -28,9 +28,10 @@ void post(Host& host, const VirtualMachine& vm, const VirtualMachine& other,
 }  // namespace
 
 void report_mac_conflicts(Host& host, const VirtualMachine& vm, const vmx::MachineConfig& before) {
-  for (const vmx::NetworkAdapter& adapter : vm.config().network_adapters) {
-    const auto same = [&](const auto& former) { return former.mac == adapter.mac; };
-    if (adapter.mac.empty() || std::ranges::any_of(before.network_adapters, same)) continue;
+  std::set<std::string> known = {""};
+  vmx::for_each_adapter(before, [&](const auto& adapter) { known.insert(adapter.mac); });
+  vmx::for_each_adapter(vm.config(), [&](const auto& adapter) {
+    if (known.contains(adapter.mac)) return;
     for (const auto& [ref, other] : host.virtual_machines) {
       if (other.get() == &vm || !other->has_mac(adapter.mac)) continue;
       if (adapter.address_type == vmx::AddressType::manual)
@@ -38,7 +39,7 @@ void report_mac_conflicts(Host& host, const VirtualMachine& vm, const vmx::Machi
       else
         post<vim::VmMacConflictEvent>(host, vm, *other, adapter.mac);
     }
-  }
+  });
 }
 
 }  // namespace virga::host

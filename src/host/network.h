@@ -2,6 +2,7 @@
 #pragma once
 
 #include "host/entity.h"
+#include "host/vm_config.h"
 
 namespace virga::host {
 
@@ -12,5 +13,9 @@ class Network final : public Entity<vim::Network> {
   // The port group was renamed.
   void rename(const std::string& port_group);
 };
+
+// How the port group's network is reached past its switch; nullopt: there is no such port group.
+std::optional<UplinkPolicy> uplink_policy(const switching::Switching& switching,
+                                          const std::string& port_group);
 
 }  // namespace virga::host

@@ -116,7 +116,16 @@ ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_
   };
   context.host_devices = [] { return hypervisor::probe_host_devices(); };
   context.pci_label = [&host](const std::string& address) { return pci_label(host, address); };
-  context.pci_in_use = [&host](const std::string& address) { return pci_in_use(host, address); };
+  context.uplink_policy = [&host](const std::string& network) {
+    return uplink_policy(*host.switching, network);
+  };
+  context.pci_in_use = [&host, here = config_file.format()](const std::string& address) {
+    return std::any_of(
+        host.virtual_machines.begin(), host.virtual_machines.end(), [&](const auto& entry) {
+          const VirtualMachine& other = *entry.second;
+          return other.config_file().display() != here && other.has_pci_device(address);
+        });
+  };
   context.raw_device = [&host](const std::string& name) { return find_raw_device(host, name); };
   context.raw_device_obstacle = [&host](const std::string& unit) {
     return raw_device_obstacle(host, unit);
@@ -213,9 +222,9 @@ void VirtualMachine::publish_config() {
     }
   }
   model::Array<MoRef> networks;
-  for (const auto& adapter : config_.network_adapters) {
+  vmx::for_each_adapter(config_, [&](const auto& adapter) {
     if (const auto ref = here.network(adapter.network)) add_reference(networks, *ref);
-  }
+  });
   update([&](Properties& p) {
     p.name = display_name();
     p.config = info;
@@ -319,8 +328,13 @@ void VirtualMachine::log(const std::string& line) {
 }
 
 bool VirtualMachine::has_mac(const std::string& mac) const {
-  const auto has_it = [&](const auto& adapter) { return adapter.mac == mac; };
-  return std::any_of(config_.network_adapters.begin(), config_.network_adapters.end(), has_it);
+  bool found = false;
+  vmx::for_each_adapter(config_, [&](const auto& adapter) { found |= adapter.mac == mac; });
+  return found;
+}
+
+bool VirtualMachine::has_pci_device(const std::string& address) const {
+  return run_ && run_->has_pci_device(address);
 }
 
 // --- Tasks ------------------------------------------------------------------------------------

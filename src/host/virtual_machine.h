@@ -56,6 +56,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
     return properties().runtime->powerState == vim::VirtualMachinePowerState::poweredOn;
   }
   bool has_mac(const std::string& mac) const;
+  // Whether its machine runs, or is about to, with that PCI device of the host.
+  bool has_pci_device(const std::string& address) const;
   // Whether its configuration names that disk.
   bool has_disk(const datastore::Location& disk) const;
   // Returns when a run has ended, or after `timeout`.

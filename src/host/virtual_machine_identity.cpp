@@ -119,18 +119,23 @@ void VirtualMachine::tell_new_identity(const vmx::MachineConfig& before, const s
   instance.newInstanceUuid = config_.instance_uuid;
   post(std::move(instance),
        fmt::format("The instance UUID of {} is {} now", name, config_.instance_uuid), user);
-  for (std::size_t i = 0; i < config_.network_adapters.size(); ++i) {
-    const vmx::NetworkAdapter& adapter = config_.network_adapters[i];
-    if (adapter.mac == before.network_adapters[i].mac) continue;
+  const auto tell_mac = [&](const std::string& adapter, const std::string& old_mac,
+                            const std::string& new_mac) {
+    if (new_mac == old_mac) return;
     vim::VmMacChangedEvent mac;
-    mac.adapter = fmt::format("ethernet{}", adapter.number);
-    mac.oldMac = before.network_adapters[i].mac;
-    mac.newMac = adapter.mac;
-    post(std::move(mac),
-         fmt::format("The address of {} of {} is {} now", fmt::format("ethernet{}", adapter.number),
-                     name, adapter.mac),
+    mac.adapter = adapter;
+    mac.oldMac = old_mac;
+    mac.newMac = new_mac;
+    post(std::move(mac), fmt::format("The address of {} of {} is {} now", adapter, name, new_mac),
          user);
-  }
+  };
+  for (std::size_t i = 0; i < config_.network_adapters.size(); ++i)
+    tell_mac(fmt::format("ethernet{}", config_.network_adapters[i].number),
+             before.network_adapters[i].mac, config_.network_adapters[i].mac);
+  for (std::size_t i = 0; i < config_.passthrough.size(); ++i)
+    if (config_.passthrough[i].sriov)
+      tell_mac(fmt::format("pciPassthru{}", config_.passthrough[i].number),
+               before.passthrough[i].sriov->mac, config_.passthrough[i].sriov->mac);
 }
 
 }  // namespace virga::host

@@ -101,6 +101,7 @@ Async<void> VirtualMachine::start_machine(std::string user, kernel::TaskHandle& 
   ConfigContext here = context();
   here.warn = [this](const std::string& message) { warn(message); };
   hypervisor::MachineSpec spec = machine_spec(config_, here, machine_id());
+  run_->claim(spec);
   require_disks_free(config_, spec);
   co_await leave_out_missing_media(spec);
   hypervisor::StartOptions options = co_await prepare_start(spec);
@@ -623,6 +624,11 @@ vim::GuestNicInfo describe(const hypervisor::GuestNic& nic, const vmx::MachineCo
     if (adapter.mac != nic.mac) continue;
     described.network = adapter.network;
     described.deviceConfigId = device_key(adapter);
+  }
+  for (const auto& device : config.passthrough) {
+    if (!device.sriov || device.sriov->mac != nic.mac) continue;
+    described.network = device.sriov->network;
+    described.deviceConfigId = device_key(device);
   }
   return described;
 }

@@ -37,6 +37,13 @@ struct RawDevice {
   bool takes_scsi = false;  // it knows SCSI commands
 };
 
+// How a card of the host is to carry a network where no switch does.
+struct UplinkPolicy {
+  std::vector<std::string> uplinks;  // the cards of the network's switch: eth0, …
+  int vlan = 0;                      // 0: frames are untagged, or the guest tags them itself
+  bool forged_transmits = false;     // the guest may send from other addresses than its own
+};
+
 // Where a VM is and what surrounds it.
 struct ConfigContext {
   vmx::DatastorePath config_file;  // the .vmx
@@ -54,7 +61,10 @@ struct ConfigContext {
   std::function<bool(const std::string& mac)> mac_in_use;
   // What this host has of drives, ports and the like; blocks for milliseconds.
   std::function<hypervisor::HostDevices()> host_devices;
-  // The label that a PCI device of the host was given, and whether a VM that runs has the device.
+  // nullopt: no such port group on this host.
+  std::function<std::optional<UplinkPolicy>(const std::string& network)> uplink_policy;
+  // The label that a PCI device of the host was given, and whether another VM that runs has the
+  // device.
   std::function<std::string(const std::string& address)> pci_label;
   std::function<bool(const std::string& address)> pci_in_use;
   // See raw_devices.h.

@@ -27,10 +27,11 @@ std::string DevicePlanner::network_of(const DeviceChange& change) const {
 }
 
 // A generated address is not the caller's to choose; the one the adapter has may be said again.
-void DevicePlanner::set_address(const DeviceChange& change, vmx::NetworkAdapter& adapter) const {
+void DevicePlanner::set_address(const DeviceChange& change, vmx::AddressType& present_type,
+                                std::string& present_mac) const {
   const auto& card = change.device_as<vim::VirtualEthernetCard>();
   const std::string mac = card.macAddress.value_or("");
-  const bool same_mac = mac.empty() || vmx::normalise_mac(mac) == adapter.mac;
+  const bool same_mac = mac.empty() || vmx::normalise_mac(mac) == present_mac;
   if (!card.addressType && same_mac) return;
   const auto refuse = [&](const std::string& why) {
     return change.invalid("device.macAddress", why);
@@ -41,10 +42,10 @@ void DevicePlanner::set_address(const DeviceChange& change, vmx::NetworkAdapter&
                         : address_type_of(word);
   if (!type)
     throw change.invalid("device.addressType", fmt::format("there is no address type '{}'", word));
-  if (*type == adapter.address_type && same_mac) return;
+  if (*type == present_type && same_mac) return;
   if (*type == vmx::AddressType::generated) {
     if (!same_mac) throw refuse(fmt::format("{} cannot be a generated address", mac));
-    adapter.mac.clear();
+    present_mac.clear();
   } else {
     const auto address = vmx::normalise_mac(mac);
     if (!address) throw refuse(fmt::format("'{}' is no MAC address", mac));
@@ -55,17 +56,22 @@ void DevicePlanner::set_address(const DeviceChange& change, vmx::NetworkAdapter&
     } catch (const Error& failure) {
       throw refuse(failure.what());
     }
-    for (const vmx::NetworkAdapter& other : config().network_adapters)
-      if (other.number != adapter.number && other.mac == *address)
+    const auto refuse_same = [&](const std::string& other_mac, const auto& other) {
+      if (&other_mac != &present_mac && other_mac == *address)
         throw refuse(fmt::format("{} has the address {} already", label(other), *address));
-    adapter.mac = *address;
+    };
+    for (const vmx::NetworkAdapter& other : config().network_adapters)
+      refuse_same(other.mac, other);
+    for (const vmx::PassthroughDevice& other : config().passthrough)
+      if (other.sriov) refuse_same(other.sriov->mac, other);
+    present_mac = *address;
   }
-  adapter.address_type = *type;
+  present_type = *type;
 }
 
 void DevicePlanner::set_adapter(const DeviceChange& change, vmx::NetworkAdapter& adapter) const {
   const auto& card = change.device_as<vim::VirtualEthernetCard>();
-  set_address(change, adapter);
+  set_address(change, adapter.address_type, adapter.mac);
   adapter.wake_on_lan = card.wakeOnLanEnabled.value_or(adapter.wake_on_lan);
   if (const auto& connectable = card.connectable) {
     adapter.start_connected = connectable->startConnected;

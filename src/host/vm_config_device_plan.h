@@ -80,6 +80,10 @@ class DevicePlanner {
   // The key of the controller that the device names; InvalidController unless it is one of these.
   // Without a name the first of them.
   int controller_among(const DeviceChange& change, const std::vector<int>& keys) const;
+  // The port group a network adapter is to be on. Throws InvalidDeviceBacking.
+  std::string network_of(const DeviceChange& change) const;
+  // Changes what the caller says of the adapter's MAC address. Throws InvalidDeviceSpec.
+  void set_address(const DeviceChange& change, vmx::AddressType& type, std::string& mac) const;
   // Another device is to refer to this new controller by the caller's key.
   void rename_controller(const DeviceChange& change, int key);
   // What was asked for by connectable.connected; `possible`: it can be.
@@ -140,8 +144,6 @@ class DevicePlanner {
   void edit_adapter(const DeviceChange& change, vmx::NetworkAdapter& adapter);
   bool remove_adapter(const DeviceChange& change);
   int adapter_number(const DeviceChange& change) const;
-  std::string network_of(const DeviceChange& change) const;
-  void set_address(const DeviceChange& change, vmx::NetworkAdapter& adapter) const;
   void set_adapter(const DeviceChange& change, vmx::NetworkAdapter& adapter) const;
 
   void add_fixed(const DeviceChange& change);

@@ -336,12 +336,7 @@ void DeviceListBuilder::add(const vmx::NetworkAdapter& adapter) {
     summary = "DVSwitch: " + adapter.distributed_port->switch_id;
     card.backing = distributed_backing(*adapter.distributed_port);
   } else {
-    vim::VirtualEthernetCardNetworkBackingInfo backing;
-    backing.deviceName = adapter.network;
-    backing.useAutoDetect = false;
-    backing.network = network;
-    backing.inPassthroughMode = false;
-    card.backing = model::share(std::move(backing));
+    card.backing = network_backing(adapter.network);
   }
   card.deviceInfo = description(label(adapter), summary);
   card.connectable = connectable(key, adapter.start_connected, adapter.guest_may_disconnect,

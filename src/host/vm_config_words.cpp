@@ -319,7 +319,7 @@ std::string label(const vmx::Tpm&) {
   return "Virtual TPM";
 }
 std::string label(const vmx::PassthroughDevice& device) {
-  return fmt::format("PCI device {}", device.number);
+  return fmt::format("{} {}", device.sriov ? "SR-IOV adapter" : "PCI device", device.number);
 }
 std::string label(const vmx::UsbDevice& device) {
   return fmt::format("USB {}", device.number + 1);

@@ -31,6 +31,15 @@ model::List<vim::VirtualDevice> DeviceList::take() {
   return list;
 }
 
+Ptr<vim::VirtualDeviceBackingInfo> DeviceList::network_backing(const std::string& network) const {
+  vim::VirtualEthernetCardNetworkBackingInfo backing;
+  backing.deviceName = network;
+  backing.useAutoDetect = false;
+  backing.network = context_.network(network);
+  backing.inPassthroughMode = false;
+  return model::share(std::move(backing));
+}
+
 // What cannot be resolved is shown as the .vmx has it.
 void DeviceList::set_file(vim::VirtualDeviceFileBackingInfo& backing,
                           const std::string& file) const {

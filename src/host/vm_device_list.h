@@ -62,6 +62,7 @@ class DeviceList {
   // What was appended; each controller knows the devices on it.
   model::List<vim::VirtualDevice> take();
 
+  Ptr<vim::VirtualDeviceBackingInfo> network_backing(const std::string& network) const;
   void set_file(vim::VirtualDeviceFileBackingInfo& backing, const std::string& file) const;
   // `can_connect`: what it is backed by is served here.
   Ptr<vim::VirtualDeviceConnectInfo> connectable(int key, bool start_connected, bool guest_control,

@@ -1,4 +1,7 @@
-// PCI devices of the host: DirectPath I/O, static by the device's address, dynamic by what it is.
+// PCI devices of the host: DirectPath I/O, static by the device's address, dynamic by what it is,
+// and by way of vm_device_sriov.cpp the functions of its network cards.
+#include "host/vm_device_passthrough.h"
+
 #include <cstdlib>
 
 #include "host/device_option_list.h"
@@ -22,10 +25,12 @@ class PassthroughDevices final : public NumberedKind<vmx::PassthroughDevice> {
                       .controller_key = keys::pci,
                       .first_unit = pci_units::passthrough,
                       .served = {"backing.deviceName", "backing.useAutoDetect", "backing.deviceId",
-                                 "backing.vendorId", "backing.systemId", "backing.assignedId"}}) {}
+                                 "backing.vendorId", "backing.systemId", "backing.assignedId",
+                                 "backing.network", "addressType", "macAddress", "sriovBacking"}}) {
+  }
 
   bool covers(std::string_view api_type) const override {
-    return api_type == "VirtualPCIPassthrough";
+    return api_type == "VirtualPCIPassthrough" || api_type == sriov_type;
   }
   void offer(DeviceOptionList& options) const override;
   void build(MachineBuild& machine) const override;
@@ -47,35 +52,33 @@ void PassthroughDevices::offer(DeviceOptionList& options) const {
     add_backing<vim::VirtualPCIPassthroughDynamicBackingOption>(
         option, "VirtualPCIPassthroughDynamicBackingInfo");
   options.add(std::move(option));
+  offer_sriov(options);
 }
 
 // --- To the API --------------------------------------------------------------------------------
 
-Ptr<vim::VirtualDeviceBackingInfo> backing_of(const vmx::PassthroughDevice& device) {
-  if (device.id.empty()) {
-    vim::VirtualPCIPassthroughDynamicBackingInfo backing;
-    for (const PciPattern& pattern : parse_pci_patterns(device.allowed)) {
-      auto& allowed = backing.allowedDevice.emplace_back();
-      allowed.vendorId = pattern.vendor;
-      allowed.deviceId = pattern.device;
-      if (pattern.subsystem_vendor) allowed.subVendorId = *pattern.subsystem_vendor;
-      if (pattern.subsystem_device) allowed.subDeviceId = *pattern.subsystem_device;
-      if (pattern.revision) allowed.revisionId = static_cast<std::int16_t>(*pattern.revision);
-    }
-    if (!device.label.empty()) backing.customLabel = device.label;
-    return model::share(std::move(backing));
+Ptr<vim::VirtualDeviceBackingInfo> dynamic_backing(const vmx::PassthroughDevice& device) {
+  vim::VirtualPCIPassthroughDynamicBackingInfo backing;
+  for (const PciPattern& pattern : parse_pci_patterns(device.allowed)) {
+    auto& allowed = backing.allowedDevice.emplace_back();
+    allowed.vendorId = pattern.vendor;
+    allowed.deviceId = pattern.device;
+    if (pattern.subsystem_vendor) allowed.subVendorId = *pattern.subsystem_vendor;
+    if (pattern.subsystem_device) allowed.subDeviceId = *pattern.subsystem_device;
+    if (pattern.revision) allowed.revisionId = static_cast<std::int16_t>(*pattern.revision);
   }
-  vim::VirtualPCIPassthroughDeviceBackingInfo backing;
-  backing.id = device.id;
-  backing.deviceName = device.id;
-  backing.deviceId = device.device_id;
-  backing.systemId = device.system_id;
-  backing.vendorId = static_cast<std::int16_t>(std::strtoul(device.vendor_id.c_str(), nullptr, 16));
+  if (!device.label.empty()) backing.customLabel = device.label;
   return model::share(std::move(backing));
 }
 
-Ptr<vim::VirtualDevice> PassthroughDevices::to_api(const DeviceList&,
+Ptr<vim::VirtualDeviceBackingInfo> backing_of(const vmx::PassthroughDevice& device) {
+  if (device.id.empty()) return dynamic_backing(device);
+  return Ptr<vim::VirtualDeviceBackingInfo>(pci_backing(device));
+}
+
+Ptr<vim::VirtualDevice> PassthroughDevices::to_api(const DeviceList& list,
                                                    const vmx::PassthroughDevice& device) const {
+  if (device.sriov) return sriov_to_api(list, device);
   vim::VirtualPCIPassthrough shown;
   shown.deviceInfo = description(label(device), device.id.empty() ? device.allowed : device.id);
   shown.backing = backing_of(device);
@@ -84,24 +87,15 @@ Ptr<vim::VirtualDevice> PassthroughDevices::to_api(const DeviceList&,
 
 // --- From the API ------------------------------------------------------------------------------
 
-kernel::Fault bad_backing(const DeviceChange& change, const std::string& field,
-                          const std::string& why) {
-  return change.invalid<vim::InvalidDeviceBacking>("device.backing." + field, why);
-}
-
-const PciDevice* find_pci(const std::vector<PciDevice>& devices, const std::string& address) {
-  const auto found = std::ranges::find(devices, address, &PciDevice::address);
-  return found == devices.end() ? nullptr : &*found;
-}
-
 vmx::PassthroughDevice static_device(const DevicePlanner& planner, const DeviceChange& change,
                                      const vim::VirtualPCIPassthroughDeviceBackingInfo& backing) {
   const auto devices = planner.context().host_devices().pci;
   const PciDevice* device = find_pci(devices, backing.id);
   if (!device)
-    throw bad_backing(change, "id", fmt::format("this host has no PCI device '{}'", backing.id));
+    throw bad_backing(change, "backing.id",
+                      fmt::format("this host has no PCI device '{}'", backing.id));
   if (!device->can_be_passed_through())
-    throw bad_backing(change, "id",
+    throw bad_backing(change, "backing.id",
                       fmt::format("{} cannot be passed through: no IOMMU stands before it, or it "
                                   "is a bridge",
                                   backing.id));
@@ -113,14 +107,15 @@ vmx::PassthroughDevice static_device(const DevicePlanner& planner, const DeviceC
 
 std::uint16_t id_of(const DeviceChange& change, std::int32_t value) {
   if (value < 0 || value > 0xffff)
-    throw bad_backing(change, "allowedDevice", fmt::format("{} is no PCI identifier", value));
+    throw bad_backing(change, "backing.allowedDevice",
+                      fmt::format("{} is no PCI identifier", value));
   return static_cast<std::uint16_t>(value);
 }
 
 vmx::PassthroughDevice dynamic_device(const DeviceChange& change,
                                       const vim::VirtualPCIPassthroughDynamicBackingInfo& backing) {
   if (backing.allowedDevice.empty())
-    throw bad_backing(change, "allowedDevice", "it allows no device");
+    throw bad_backing(change, "backing.allowedDevice", "it allows no device");
   std::vector<PciPattern> patterns;
   for (const auto& allowed : backing.allowedDevice) {
     PciPattern& pattern = patterns.emplace_back();
@@ -135,10 +130,14 @@ vmx::PassthroughDevice dynamic_device(const DeviceChange& change,
 
 void PassthroughDevices::from_api(DevicePlanner& planner, const DeviceChange& change,
                                   vmx::PassthroughDevice& device) const {
-  const auto& backing = change.device().backing;
   const bool is_new = change.operation() == vim::VirtualDeviceConfigSpecOperation::add;
+  const bool is_adapter = change.type() == sriov_type;
+  if (!is_new && is_adapter != device.sriov.has_value())
+    throw change.invalid("device", fmt::format("{} is no {}", label(device), change.type()));
+  if (is_adapter) return sriov_from_api(planner, change, device);
+  const auto& backing = change.device().backing;
   if (!backing && !is_new) return;
-  if (!backing) throw bad_backing(change, "id", "it names no device");
+  if (!backing) throw bad_backing(change, "backing.id", "it names no device");
   vmx::PassthroughDevice asked;
   if (const auto* fixed = backing.as<vim::VirtualPCIPassthroughDeviceBackingInfo>()) {
     if (!is_new && fixed->id == device.id) return;
@@ -165,24 +164,6 @@ void require_reserved_memory(const vmx::MachineConfig& config) {
       fmt::format("Invalid memory setting: with PCI devices of the host the memory reservation "
                   "(sched.mem.min) of {} must be equal to its {} MB of memory.",
                   config.display_name, config.memory_mib));
-}
-
-kernel::Fault unavailable(const vmx::PassthroughDevice& device, const std::string& why) {
-  vim::GenericVmConfigFault detail;
-  detail.reason = fmt::format("{}: {}", label(device), why);
-  return kernel::Fault(std::move(detail), fmt::format("{}: {}.", label(device), why));
-}
-
-bool is_free(const MachineBuild& machine, const PciDevice& device) {
-  const auto taken = [&](const hypervisor::PassthroughDevice& other) {
-    return other.address == device.address;
-  };
-  return !machine.context.pci_in_use(device.address) &&
-         std::ranges::none_of(machine.spec.passthrough, taken);
-}
-
-bool is_ready(const PciDevice& device) {
-  return device.can_be_passed_through() && device.driver == hypervisor::vfio_driver;
 }
 
 const PciDevice& choose(const MachineBuild& machine, const std::vector<PciDevice>& devices,
@@ -215,6 +196,10 @@ void PassthroughDevices::build(MachineBuild& machine) const {
   require_reserved_memory(machine.config);
   const auto devices = machine.context.host_devices().pci;
   for (const vmx::PassthroughDevice& wanted : machine.config.passthrough) {
+    if (wanted.sriov) {
+      machine.spec.passthrough.push_back(build_sriov(machine, devices, wanted));
+      continue;
+    }
     const PciDevice& device = choose(machine, devices, wanted);
     machine.spec.passthrough.push_back({.key = device_key(wanted),
                                         .slot = wanted.number,
@@ -224,6 +209,46 @@ void PassthroughDevices::build(MachineBuild& machine) const {
 }
 
 }  // namespace
+
+// --- What functions of cards need too ----------------------------------------------------------
+
+const PciDevice* find_pci(const std::vector<PciDevice>& devices, const std::string& address) {
+  const auto found = std::ranges::find(devices, address, &PciDevice::address);
+  return found == devices.end() ? nullptr : &*found;
+}
+
+kernel::Fault bad_backing(const DeviceChange& change, const std::string& field,
+                          const std::string& why) {
+  return change.invalid<vim::InvalidDeviceBacking>("device." + field, why);
+}
+
+kernel::Fault unavailable(const vmx::PassthroughDevice& device, const std::string& why) {
+  vim::GenericVmConfigFault detail;
+  detail.reason = fmt::format("{}: {}", label(device), why);
+  return kernel::Fault(std::move(detail), fmt::format("{}: {}.", label(device), why));
+}
+
+bool is_ready(const PciDevice& device) {
+  return device.can_be_passed_through() && device.driver == hypervisor::vfio_driver;
+}
+
+bool is_free(const MachineBuild& machine, const PciDevice& device) {
+  const auto taken = [&](const hypervisor::PassthroughDevice& other) {
+    return other.address == device.address;
+  };
+  return !machine.context.pci_in_use(device.address) &&
+         std::ranges::none_of(machine.spec.passthrough, taken);
+}
+
+Ptr<vim::VirtualPCIPassthroughDeviceBackingInfo> pci_backing(const vmx::PassthroughDevice& device) {
+  vim::VirtualPCIPassthroughDeviceBackingInfo backing;
+  backing.id = device.id;
+  backing.deviceName = device.id;
+  backing.deviceId = device.device_id;
+  backing.systemId = device.system_id;
+  backing.vendorId = static_cast<std::int16_t>(std::strtoul(device.vendor_id.c_str(), nullptr, 16));
+  return model::share(std::move(backing));
+}
 
 const DeviceKind& passthrough_devices() {
   static const PassthroughDevices kind;

@@ -25,11 +25,9 @@ OnNewPlace on_new_place(const vmx::MachineConfig& config) {
 void become_a_copy(vmx::MachineConfig& config, const ConfigContext& context) {
   config.bios_uuid = make_uuid();
   config.instance_uuid = make_uuid();
-  for (vmx::NetworkAdapter& adapter : config.network_adapters) {
-    if (adapter.address_type != vmx::AddressType::generated) continue;
-    adapter.mac.clear();
-    adapter.generated_offset = 0;
-  }
+  vmx::for_each_adapter(config, [](auto& adapter) {
+    if (adapter.address_type == vmx::AddressType::generated) adapter.mac.clear();
+  });
   vmx::generate_missing_macs(config, context.mac_in_use);
 }
 

@@ -65,6 +65,20 @@ Async<void> VmRun::make_swap(std::uint64_t size) {
   co_await offload(host_.kernel.workers, make);
 }
 
+void VmRun::claim(const hypervisor::MachineSpec& spec) {
+  for (const hypervisor::PassthroughDevice& device : spec.passthrough)
+    pci_devices_.insert(device.address);
+}
+
+bool VmRun::has_pci_device(const std::string& address) const {
+  return pci_devices_.contains(address);
+}
+
+void VmRun::began(std::shared_ptr<hypervisor::Machine> machine) {
+  machine_ = std::move(machine);
+  claim(machine_->spec());
+}
+
 Async<Fd> VmRun::attach(hypervisor::Nic& nic, std::string network) {
   if (!host_.network(network)) {
     nic.link_up = false;

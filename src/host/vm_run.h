@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 
 #include "datastore/vm_lock.h"
@@ -37,6 +38,10 @@ class VmRun {
   // Where a lease keeps the lock: has its keeper watch over the guest.
   Async<void> guard();
 
+  // The devices of the host that the machine is to have are this run's from now on.
+  void claim(const hypervisor::MachineSpec& spec);
+  bool has_pci_device(const std::string& address) const;
+
   // Makes the swap file, of that many bytes; 0: the run needs none.
   Async<void> make_swap(std::uint64_t size);
 
@@ -45,7 +50,7 @@ class VmRun {
   Async<Fd> attach(hypervisor::Nic& nic, std::string network);
   Async<void> detach(hypervisor::Nic nic);
 
-  void began(std::shared_ptr<hypervisor::Machine> machine) { machine_ = std::move(machine); }
+  void began(std::shared_ptr<hypervisor::Machine> machine);
   // nullptr until the guest has begun.
   const std::shared_ptr<hypervisor::Machine>& machine() const { return machine_; }
 
@@ -60,6 +65,7 @@ class VmRun {
   Host& host_;
   Identity identity_;
   std::shared_ptr<datastore::VmLock> lock_;  // none: a former daemon took it, the guest holds it
+  std::set<std::string> pci_devices_;        // of the host, by address
   std::shared_ptr<hypervisor::Machine> machine_;
 };
 

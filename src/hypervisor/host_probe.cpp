@@ -159,11 +159,20 @@ std::vector<MediatedType> mediated_types(const fs::path& device) {
   return types;
 }
 
+// Linked to by the device they are functions of, as virtfn0, virtfn1 and so on.
+std::vector<std::string> virtual_functions(const fs::path& device) {
+  std::vector<std::string> functions;
+  for (;;) {
+    std::string address = link_target_name(device / fmt::format("virtfn{}", functions.size()));
+    if (address.empty()) return functions;
+    functions.push_back(std::move(address));
+  }
+}
+
 PciDevice probe_pci_device(const fs::path& path) {
   const auto id = [&](const char* name) {
     return static_cast<std::uint16_t>(read_number(path / name, 16));
   };
-  const auto count = [&](const char* name) { return static_cast<int>(read_number(path / name)); };
   PciDevice device = {.address = path.filename(),
                       .vendor = id("vendor"),
                       .device = id("device"),
@@ -172,8 +181,8 @@ PciDevice probe_pci_device(const fs::path& path) {
                       .class_code = static_cast<std::uint32_t>(read_number(path / "class", 16)),
                       .driver = link_target_name(path / "driver"),
                       .revision = static_cast<std::uint8_t>(id("revision")),
-                      .functions = count("sriov_numvfs"),
-                      .most_functions = count("sriov_totalvfs"),
+                      .most_functions = static_cast<int>(read_number(path / "sriov_totalvfs")),
+                      .functions = virtual_functions(path),
                       .physical_function = link_target_name(path / "physfn"),
                       .mediated = mediated_types(path)};
   const std::string group = link_target_name(path / "iommu_group");

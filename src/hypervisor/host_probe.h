@@ -57,10 +57,11 @@ struct PciDevice {
   std::uint32_t class_code = 0;  // 24 bits: base class, subclass, interface
   std::string driver;
   std::uint8_t revision = 0;
-  std::optional<int> iommu_group;         // none: nothing holds its DMA to a guest's memory
-  int functions = 0, most_functions = 0;  // virtual ones that it has and can have (SR-IOV)
-  std::string physical_function;          // of a virtual one: whose it is, by address
-  std::string interface;                  // of a network card: eth0
+  std::optional<int> iommu_group;      // none: nothing holds its DMA to a guest's memory
+  int most_functions = 0;              // virtual ones that it can have (SR-IOV)
+  std::vector<std::string> functions;  // those it has: their addresses, by index
+  std::string physical_function;       // of a virtual one: whose it is, by address
+  std::string interface;               // of a network card: eth0
   std::vector<MediatedType> mediated;
 
   // A bridge has an IOMMU's group too, and is nobody's.

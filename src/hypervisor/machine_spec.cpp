@@ -196,12 +196,22 @@ void visit_fields(Visitor& visit, T& it) {
   visit("stateDirectory", it.state_directory);
 }
 template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, NetworkFunction>
+void visit_fields(Visitor& visit, T& it) {
+  visit("interface", it.interface);
+  visit("index", it.index);
+  visit("mac", it.mac);
+  visit("vlan", it.vlan);
+  visit("forgedTransmits", it.forged_transmits);
+}
+template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, PassthroughDevice>
 void visit_fields(Visitor& visit, T& it) {
   visit("key", it.key);
   visit("slot", it.slot);
   visit("address", it.address);
   visit("iommuGroup", it.iommu_group);
+  visit("network", it.network);
 }
 template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, SystemIdentity>

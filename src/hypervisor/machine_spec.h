@@ -184,6 +184,17 @@ struct Tpm {
   bool operator==(const Tpm&) const = default;
 };
 
+// A virtual function of a network card, as the card is to treat it.
+struct NetworkFunction {
+  std::string interface;  // the card's, eth0
+  int index = 0;          // of the function, among the card's
+  std::string mac;
+  int vlan = 0;                   // 0: none
+  bool forged_transmits = false;  // may send from other addresses than its own
+
+  bool operator==(const NetworkFunction&) const = default;
+};
+
 // A PCI device of the host that the guest has to itself; VFIO has it already. It keeps all of the
 // guest's memory in place, and its state cannot be saved.
 struct PassthroughDevice {
@@ -191,6 +202,7 @@ struct PassthroughDevice {
   int slot = 0;         // 0…15
   std::string address;  // "0000:3b:00.0"
   int iommu_group = 0;
+  std::optional<NetworkFunction> network;  // what it is told before the guest has it
 
   bool operator==(const PassthroughDevice&) const = default;
 };

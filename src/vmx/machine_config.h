@@ -194,7 +194,21 @@ struct ParallelPort {
   bool operator==(const ParallelPort&) const = default;
 };
 
+// What makes a virtual function of the host's card an adapter of the VM.
+struct SriovAdapter {
+  std::string physical_function;  // whose it is to be, or sriov_automatic
+  std::string network;            // port group name
+  AddressType address_type = AddressType::generated;
+  std::string mac;  // as of a NetworkAdapter
+  bool guest_may_change_mtu = false;
+
+  bool operator==(const SriovAdapter&) const = default;
+};
+// Any function of a card that is an uplink of the network's switch.
+constexpr std::string_view sriov_automatic = "Automatic-0000:00:00.0";
+
 // A PCI device of the host: the one with that id, or else any that is allowed and has the label.
+// Of an adapter with SR-IOV the id is that of the function it is to have if it can.
 struct PassthroughDevice {
   int number = 0;                    // pciPassthruN
   std::string id;                    // "0000:3b:00.0"
@@ -202,6 +216,7 @@ struct PassthroughDevice {
   std::string system_id;             // of the host that has it
   std::string allowed;               // "10de:1bb3 8086:1572:8086:0001:02": with subsystem, revision
   std::string label;                 // empty: any
+  std::optional<SriovAdapter> sriov;
 
   bool operator==(const PassthroughDevice&) const = default;
 };
@@ -399,6 +414,14 @@ std::optional<std::string> normalise_mac(std::string_view text);
 // 00:0c:29 and the last three bytes of uuid.bios plus `offset`: how a host without a center makes
 // the address of an adapter.
 std::string generated_mac(std::string_view bios_uuid, int offset);
+// Calls visit(adapter) for each adapter that has a MAC address: NetworkAdapter or SriovAdapter.
+template <class Config, class Visit>
+void for_each_adapter(Config& config, Visit&& visit) {
+  for (auto& adapter : config.network_adapters) visit(adapter);
+  for (auto& device : config.passthrough)
+    if (device.sriov) visit(*device.sriov);
+}
+
 // Fills the address in for every `generated` adapter that has none: the first offset (0, 10, 20, …)
 // that gives one no other adapter has, nor anybody else by `in_use`. Returns whether any was.
 bool generate_missing_macs(MachineConfig& config,

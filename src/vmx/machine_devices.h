@@ -57,6 +57,21 @@ void visit_keys(Keys& keys, Watchdog& it) {
 template <class Keys>
 void visit_keys(Keys&, Tpm&) {}
 
+// The physical function marks it: an adapter has one, if only "Automatic".
+template <class Keys>
+void visit_keys(Keys& keys, std::optional<SriovAdapter>& it) {
+  SriovAdapter adapter = it.value_or(SriovAdapter{});
+  keys.text("pfId", adapter.physical_function, "");
+  if (!keys.covers(!adapter.physical_function.empty())) return;
+  keys.text("networkName", adapter.network, "");
+  keys.template word<AddressType>("MACAddressType", adapter.address_type, address_words,
+                                  AddressType::generated);
+  keys.text("MACAddress", adapter.mac, "");
+  adapter.mac = normalise_mac(adapter.mac).value_or(adapter.mac);
+  keys.flag("allowMTUChange", adapter.guest_may_change_mtu, false);
+  it = adapter;
+}
+
 template <class Keys>
 void visit_keys(Keys& keys, PassthroughDevice& it) {
   keys.text("id", it.id, "");
@@ -65,6 +80,7 @@ void visit_keys(Keys& keys, PassthroughDevice& it) {
   keys.text("systemId", it.system_id, "");
   keys.text("allowedDevices", it.allowed, "");
   keys.text("customLabel", it.label, "");
+  visit_keys(keys, it.sriov);
 }
 
 // Calls visit(name, count, member) for each of these kinds: "serial", 32, their vector.

@@ -145,20 +145,28 @@ bool generate_missing_macs(MachineConfig& config,
                            const std::function<bool(const std::string& mac)>& in_use) {
   constexpr int step = 10;  // between the adapters of one machine, as VMware does it
   std::set<std::string> taken;
-  for (const NetworkAdapter& adapter : config.network_adapters) taken.insert(adapter.mac);
-  bool generated = false;
-  for (NetworkAdapter& adapter : config.network_adapters) {
-    if (adapter.address_type != AddressType::generated || !adapter.mac.empty()) continue;
+  for_each_adapter(config, [&](const auto& adapter) { taken.insert(adapter.mac); });
+  // Returns the offset of the address it made; nullopt: none was missing.
+  const auto generate = [&](auto& adapter) -> std::optional<int> {
+    if (adapter.address_type != AddressType::generated || !adapter.mac.empty()) return std::nullopt;
     int offset = 0;
     const auto is_taken = [&](const std::string& mac) {
       return taken.contains(mac) || (in_use && in_use(mac));
     };
     while (is_taken(generated_mac(config.bios_uuid, offset))) offset += step;
-    adapter.generated_offset = offset;
     adapter.mac = generated_mac(config.bios_uuid, offset);
     taken.insert(adapter.mac);
+    return offset;
+  };
+  bool generated = false;
+  for (NetworkAdapter& adapter : config.network_adapters) {
+    const auto offset = generate(adapter);
+    if (!offset) continue;
+    adapter.generated_offset = *offset;
     generated = true;
   }
+  for (PassthroughDevice& device : config.passthrough)
+    if (device.sriov && generate(*device.sriov)) generated = true;
   return generated;
 }
 

@@ -40,6 +40,33 @@ def test_a_device_without_an_iommu_is_not_taken(client, system, make_vm):
     assert raised.value.property == "virtualDeviceSpec.device.backing.id"
 
 
+def test_a_card_without_functions_is_not_divided(system):
+    address = system.pciPassthruInfo[0].id
+    with fault(vim.fault.HostConfigFault, f"{address} has no virtual functions"):
+        system.UpdatePassthruConfig([vim.host.SriovConfig(
+            id=address, passthruEnabled=False, sriovEnabled=True, numVirtualFunction=4)])
+
+
+def test_an_sriov_adapter_keeps_its_address_and_starts_only_with_a_function(client, make_vm):
+    vm = make_vm("sriov", bare=True)
+    network = next(n for n in client.host_system.network if n.name == "VM Network")
+    card = vim.vm.device.VirtualSriovEthernetCard(
+        key=-1, allowGuestOSMtuChange=True,
+        backing=vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(
+            deviceName=network.name, network=network))
+    client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(
+        memoryReservationLockedToMax=True, deviceChange=[added(card)])))
+    shown = next(d for d in vm.config.hardware.device
+                 if isinstance(d, vim.vm.device.VirtualSriovEthernetCard))
+    assert shown.macAddress.startswith("00:0c:29:")
+    assert shown.sriovBacking.physicalFunctionBacking.id == "Automatic-0000:00:00.0"
+    assert shown.backing.network in vm.network
+    with fault(vim.fault.GenericVmConfigFault, "no uplink of the network 'VM Network'"):
+        client.wait(vm.PowerOnVM_Task())
+    target = client.host_system.parent.environmentBrowser.QueryConfigTarget(None)
+    assert target.sriov == []
+
+
 def test_memory_is_reserved_as_a_whole(client, make_vm):
     vm = make_vm("reserved", bare=True)
     client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(memoryReservationLockedToMax=True)))

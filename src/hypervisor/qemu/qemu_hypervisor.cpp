@@ -16,6 +16,7 @@
 #include "hypervisor/qemu/offline_merge.h"
 #include "hypervisor/qemu/qemu_machine.h"
 #include "hypervisor/qemu/tpm_emulator.h"
+#include "hypervisor/vfio.h"
 
 namespace virga::hypervisor {
 namespace {
@@ -112,6 +113,8 @@ Started launch_guest(Preparation& with) {
   if (!with.options.user.empty())
     request.account = find_account(with.options.user, with.platform.kvm);
   request.locked_bytes = line.locked_bytes;
+  for (const PassthroughDevice& device : with.spec.passthrough)
+    if (device.network) configure(*device.network);
   for (const std::string& node : line.nodes) hand_over_node(node, request.account);
   std::vector<Fd> files;
   for (const Inherited& wanted : line.inherited) {

@@ -62,8 +62,9 @@ TEST(ConfigTarget, ListsPciDevicesThatVmsCanHave) {
       {.address = "0000:5e:00.0",
        .driver = "i40e",
        .iommu_group = 20,
-       .functions = 4,
+       .functions = {"0000:5e:02.0"},
        .interface = "ens3f0"},
+      {.address = "0000:5e:02.0", .iommu_group = 21, .physical_function = "0000:5e:00.0"},
       {.address = "0000:00:01.0", .class_code = 0x060400, .driver = "vfio-pci", .iommu_group = 1}};
   vim::ConfigTarget target;
   list_host_devices(
@@ -74,8 +75,12 @@ TEST(ConfigTarget, ListsPciDevicesThatVmsCanHave) {
   ASSERT_EQ(target.dynamicPassthrough.size(), 1u);
   EXPECT_EQ(target.dynamicPassthrough[0]->customLabel, "lab");
   EXPECT_EQ(target.dynamicPassthrough[0]->vendorId, 0x10de);
-  ASSERT_EQ(target.sriov.size(), 1u);
+  ASSERT_EQ(target.sriov.size(), 2u);
   EXPECT_EQ(target.sriov[0]->pnic, "ens3f0");
+  EXPECT_FALSE(target.sriov[0]->virtualFunction);
+  EXPECT_EQ(target.sriov[1]->pciDevice.id, "0000:5e:02.0");
+  EXPECT_EQ(target.sriov[1]->pnic, "ens3f0");
+  EXPECT_TRUE(target.sriov[1]->virtualFunction);
   ASSERT_EQ(target.sharedGpuPassthroughTypes.size(), 1u);
   EXPECT_EQ(target.sharedGpuPassthroughTypes[0]->vgpu, "GRID P4-1Q");
 }

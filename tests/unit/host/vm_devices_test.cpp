@@ -448,6 +448,141 @@ TEST_F(VmPassthrough, WhatCannotBePassedThroughIsNamed) {
   expect_fault<vim::DeviceUnsupportedForVmVersion>("vmx-17", [&] { change_vm(spec); });
 }
 
+// --- Functions of the host's network cards ------------------------------------------------------
+
+// Two cards with two functions each, of which the second is the uplink of "Lab".
+struct VmSriov : VmPassthrough {
+  VmSriov() {
+    devices.pci = {card("0000:5e:00.0", "ens3f0", {"0000:5e:02.0", "0000:5e:02.1"}),
+                   card("0000:5e:00.1", "ens3f1", {"0000:5e:0a.0", "0000:5e:0a.1"})};
+    for (const auto& physical : std::vector(devices.pci))
+      for (const std::string& address : physical.functions)
+        devices.pci.push_back({.address = address,
+                               .vendor = 0x8086,
+                               .device = 0x154c,
+                               .class_code = 0x020000,
+                               .driver = "vfio-pci",
+                               .iommu_group = 20 + static_cast<int>(devices.pci.size()),
+                               .physical_function = physical.address});
+    around.context.uplink_policy = [](const std::string& network) -> std::optional<UplinkPolicy> {
+      if (network == "Lab") return UplinkPolicy{{"ens3f1"}, 7, true};
+      return UplinkPolicy{};
+    };
+  }
+  static hypervisor::PciDevice card(const std::string& address, const std::string& interface,
+                                    std::vector<std::string> functions) {
+    return {.address = address,
+            .driver = "i40e",
+            .iommu_group = 1,
+            .most_functions = 64,
+            .functions = std::move(functions),
+            .interface = interface};
+  }
+};
+
+vim::VirtualSriovEthernetCard function_of(const std::string& physical,
+                                          const std::string& wanted = "") {
+  vim::VirtualSriovEthernetCard card;
+  card.key = -1;
+  vim::VirtualEthernetCardNetworkBackingInfo backing;
+  backing.deviceName = "Lab";
+  card.backing = model::share(std::move(backing));
+  if (physical.empty()) return card;
+  const auto named = [](const std::string& id) {
+    vim::VirtualPCIPassthroughDeviceBackingInfo info;
+    info.id = id;
+    return model::share(std::move(info));
+  };
+  auto& functions = card.sriovBacking.edit();
+  functions.physicalFunctionBacking = named(physical);
+  if (!wanted.empty()) functions.virtualFunctionBacking = named(wanted);
+  return card;
+}
+
+TEST_F(VmSriov, AnAdapterIsAnyFreeFunctionOfItsCard) {
+  add(spec, function_of("0000:5e:00.0"));
+  apply();
+  const auto device = machine().passthrough.at(0);
+  EXPECT_EQ(device.address, "0000:5e:02.0");
+  EXPECT_EQ(device.network,
+            (hypervisor::NetworkFunction{"ens3f0", 0, present.passthrough[0].sriov->mac, 7, true}));
+  EXPECT_THAT(device.network->mac, testing::StartsWith("00:0c:29:"));
+  taken = "0000:5e:02.0";
+  EXPECT_EQ(machine().passthrough.at(0).address, "0000:5e:02.1");
+  devices.pci[3].driver = "iavf";
+  expect_fault<vim::GenericVmConfigFault>("no virtual function of 0000:5e:00.0 is free",
+                                          [&] { machine(); });
+}
+
+TEST_F(VmSriov, AnAdapterIsTheFunctionItNamesIfItCan) {
+  add(spec, function_of("0000:5e:00.0", "0000:5e:02.1"));
+  apply();
+  EXPECT_EQ(machine().passthrough.at(0).address, "0000:5e:02.1");
+  EXPECT_EQ(machine().passthrough.at(0).network->index, 1);
+  taken = "0000:5e:02.1";
+  EXPECT_EQ(machine().passthrough.at(0).address, "0000:5e:02.0");
+}
+
+TEST_F(VmSriov, AnAdapterWithoutACardIsAFunctionOfAnUplink) {
+  add(spec, function_of(""));
+  add(spec, function_of("Automatic-0000:00:00.0"));
+  apply();
+  EXPECT_THAT(addresses(), ElementsAre("0000:5e:0a.0", "0000:5e:0a.1"));
+  taken = "0000:5e:0a.0";
+  expect_fault<vim::GenericVmConfigFault>("no uplink of the network 'Lab'", [&] { machine(); });
+}
+
+TEST_F(VmSriov, AnAdapterIsShownAndSurvivesItsVmx) {
+  auto card = function_of("0000:5e:00.0", "0000:5e:02.1");
+  card.addressType = "manual";
+  card.macAddress = "00:50:56:00:00:0A";
+  card.allowGuestOSMtuChange = true;
+  add(spec, card);
+  apply();
+  const auto info = this->info();
+  const auto& shown = device_at<vim::VirtualSriovEthernetCard>(info, 13000);
+  EXPECT_EQ(shown.macAddress, "00:50:56:00:00:0a");
+  EXPECT_EQ(shown.sriovBacking->physicalFunctionBacking->id, "0000:5e:00.0");
+  EXPECT_EQ(shown.sriovBacking->virtualFunctionBacking->id, "0000:5e:02.1");
+  EXPECT_TRUE(*shown.allowGuestOSMtuChange);
+  const std::string text = vmx::make_vmx(present).serialise();
+  EXPECT_EQ(vmx::read(vmx::VmxFile::parse(text, "web.vmx")).passthrough, present.passthrough);
+  add(spec, card);
+  expect_fault<vim::InvalidDeviceSpec>("SR-IOV adapter 0 has the address",
+                                       [&] { change_vm(spec); });
+  spec = {};
+  edit<vim::VirtualSriovEthernetCard>(spec, info, 13000, [](auto& it) {
+    it.sriovBacking = {};
+    it.addressType = "generated";
+    it.macAddress = "";
+  });
+  apply();
+  EXPECT_EQ(present.passthrough[0].sriov->physical_function, "0000:5e:00.0");
+  EXPECT_EQ(present.passthrough[0].sriov->mac, "00:0c:29:a1:b2:cd");
+}
+
+TEST_F(VmSriov, WhatNoAdapterCanBeIsNamed) {
+  add(spec, function_of("0000:5e:02.0"));
+  const auto fault =
+      expect_fault<vim::InvalidDeviceBacking>("has no virtual functions", [&] { change_vm(spec); });
+  EXPECT_EQ(fault.property, "virtualDeviceSpec.device.sriovBacking.physicalFunctionBacking.id");
+  spec = {};
+  add(spec, function_of("0000:99:00.0"));
+  expect_fault<vim::InvalidDeviceBacking>("no PCI device '0000:99:00.0'", [&] { change_vm(spec); });
+  spec = {};
+  add(spec, function_of(""));
+  apply();
+  expect_fault<vim::GenericVmConfigFault>("must be equal to its 2048 MB", [&] {
+    present.memory_reservation_locked = false;
+    present.memory.reservation = 0;
+    machine();
+  });
+  expect_fault<vim::NotSupported>("SR-IOV adapter 0", [&] { require_savable(present); });
+  present.hardware_version = 9;
+  add(spec, function_of(""));
+  expect_fault<vim::DeviceUnsupportedForVmVersion>("vmx-10", [&] { change_vm(spec); });
+}
+
 TEST(PciPatterns, SurviveTheirText) {
   const std::vector<PciPattern> patterns = {
       {0x10de, 0x1bb3}, {0x8086, 0x1572, 0x8086, std::nullopt, std::uint16_t{2}}};

@@ -71,7 +71,11 @@ MachineSpec full_spec() {
   spec.sound = {.key = 5000};
   spec.watchdog = {.key = 18000};
   spec.passthrough = {{.key = 13000, .slot = 0, .address = "0000:3b:00.0", .iommu_group = 17},
-                      {.key = 13015, .slot = 15, .address = "0000:3b:00.1", .iommu_group = 18}};
+                      {.key = 13015,
+                       .slot = 15,
+                       .address = "0000:3b:00.1",
+                       .iommu_group = 18,
+                       .network = NetworkFunction{"ens3f0", 3, "00:0c:29:01:02:03", 7, true}}};
   spec.tpm = {.key = 11000, .state_directory = "/ds/web/web.vtpm"};
   spec.boot_order = {"cdrom-16000", "disk-2000"};
   spec.boot_delay_ms = 3000;

@@ -12,6 +12,7 @@ namespace virga::hypervisor {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 // A GPU with vGPU profiles, a network card with a virtual function, and a bridge.
 struct Passthrough : FakeMachine {
@@ -22,6 +23,8 @@ struct Passthrough : FakeMachine {
     device("0000:5e:00.0", "0x8086", "0x1572", "0x020000", 20);
     put(at("0000:5e:00.0") + "/sriov_totalvfs", "64\n");
     put(at("0000:5e:00.0") + "/sriov_numvfs", "1\n");
+    put(at("0000:5e:00.0") + "/sriov_drivers_autoprobe", "1\n");
+    link(at("0000:5e:00.0") + "/virtfn0", at("0000:5e:02.0"));
     put(at("0000:5e:00.0") + "/net/ens3f0/address", "00:11:22:33:44:55\n");
     device("0000:5e:02.0", "0x8086", "0x154c", "0x020000", 21);
     link(at("0000:5e:02.0") + "/physfn", at("0000:5e:00.0"));
@@ -53,7 +56,7 @@ TEST_F(Passthrough, DevicesAreListedWithWhatCanBeDoneWithThem) {
   EXPECT_TRUE(gpu.can_be_passed_through());
   EXPECT_THAT(gpu.mediated, ElementsAre(MediatedType{"nvidia-63", "GRID P4-1Q", 8}));
   const PciDevice card = probed("0000:5e:00.0");
-  EXPECT_EQ(card.functions, 1);
+  EXPECT_THAT(card.functions, ElementsAre("0000:5e:02.0"));
   EXPECT_EQ(card.most_functions, 64);
   EXPECT_EQ(card.interface, "ens3f0");
   EXPECT_EQ(probed("0000:5e:02.0").physical_function, "0000:5e:00.0");
@@ -76,6 +79,32 @@ TEST_F(Passthrough, ADeviceIsTakenFromItsDriverAndGivenBack) {
   EXPECT_EQ(text(at(address) + "/driver_override"), "");
   EXPECT_EQ(failure_of([&] { bind_to_vfio("0000:99:00.0", true, root); }).kind(),
             ErrorKind::not_found);
+}
+
+// The kernel's own part, that functions come and go, is played by the tree.
+TEST_F(Passthrough, ACardIsDividedIntoFunctionsForVfio) {
+  put("sys/bus/pci/drivers_probe", "");
+  divide_for_vfio("0000:5e:00.0", 1, root);
+  EXPECT_EQ(text(at("0000:5e:00.0") + "/sriov_drivers_autoprobe"), "0");
+  EXPECT_EQ(text(at("0000:5e:00.0") + "/sriov_numvfs"), "1");
+  EXPECT_EQ(text(at("0000:5e:02.0") + "/driver_override"), "vfio-pci");
+  EXPECT_EQ(text("sys/bus/pci/drivers_probe"), "0000:5e:02.0");
+  const Error failure = failure_of([&] { divide_for_vfio("0000:5e:00.0", 2, root); });
+  EXPECT_THAT(failure.what(), HasSubstr("0000:5e:00.0 made no virtual function 1"));
+  divide_for_vfio("0000:5e:00.0", 0, root);
+  EXPECT_EQ(text(at("0000:5e:00.0") + "/sriov_numvfs"), "0");
+}
+
+TEST(NetworkFunction, IsHeldToItsAddressByItsCard) {
+  NetworkFunction function{
+      .interface = "ens3f0", .index = 3, .mac = "00:0c:29:01:02:03", .vlan = 7};
+  EXPECT_THAT(configuring_command(function),
+              ElementsAre("ip", "link", "set", "dev", "ens3f0", "vf", "3", "mac",
+                          "00:0c:29:01:02:03", "vlan", "7", "spoofchk", "on"));
+  function.forged_transmits = true;
+  EXPECT_EQ(configuring_command(function).back(), "off");
+  function.interface = "no-such-card";
+  EXPECT_EQ(failure_of([&] { configure(function); }).kind(), ErrorKind::io);
 }
 
 }  // namespace

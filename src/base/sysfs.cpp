@@ -1,5 +1,8 @@
 #include "base/sysfs.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 
@@ -30,6 +33,12 @@ std::uint64_t read_number(const fs::path& path, int base) {
   } catch (const std::exception&) {
     return 0;
   }
+}
+
+void write_attribute(const fs::path& path, const std::string& text) {
+  const Fd fd = open_file(path, O_WRONLY);
+  if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+    throw system_error(path.string(), "cannot write to");
 }
 
 std::vector<fs::path> entries(const fs::path& directory) {

@@ -12,6 +12,8 @@ namespace virga {
 // Without the white space at its end; empty for a file that cannot be read.
 std::string read_text(const fs::path& path);
 std::uint64_t read_number(const fs::path& path, int base = 10);  // 0 for none
+// Tells the kernel, in one piece. Throws Error naming the file.
+void write_attribute(const fs::path& path, const std::string& text);
 // Sorted; empty for a directory there is not.
 std::vector<fs::path> entries(const fs::path& directory);
 // The last part of what a link leads to.

@@ -1,9 +1,14 @@
 #include "host/host_storage_system.h"
 
+#include <algorithm>
+
+#include "base/json.h"
+#include "base/log.h"
 #include "host/datastore.h"
 #include "host/host_system.h"
 #include "host/names.h"
 #include "host/storage_info.h"
+#include "host/storage_keys.h"
 #include "kernel/faults.h"
 
 namespace virga::host {
@@ -46,7 +51,7 @@ vim::HostFileSystemMountInfo describe(const Datastore& datastore) {
   return info;
 }
 
-vim::HostPathSelectionPolicyOption policy(const char* key, const char* label,
+vim::HostPathSelectionPolicyOption policy(std::string_view key, const char* label,
                                           const char* summary) {
   vim::HostPathSelectionPolicyOption option;
   auto& element = option.policy.edit();
@@ -54,6 +59,56 @@ vim::HostPathSelectionPolicyOption policy(const char* key, const char* label,
   element.label = label;
   element.summary = summary;
   return option;
+}
+
+// By the WWID of a map: the rule it was given.
+constexpr const char* kPathRules = "path_rules";
+
+storage::PathRules kept_path_rules(const Host& host) {
+  storage::PathRules rules;
+  for (const auto& [wwid, text] : host.kernel.database->all(kPathRules)) {
+    const json::value rule = json::parse(text);
+    rules[wwid] = {static_cast<storage::PathPolicy>(rule.at("policy").as_int64()),
+                   std::string(rule.at("preferred").as_string())};
+  }
+  return rules;
+}
+
+void keep_path_rule(Host& host, const std::string& wwid, const storage::PathRule& rule) {
+  const json::object document = {{"policy", static_cast<int>(rule.policy)},
+                                 {"preferred", rule.preferred}};
+  host.kernel.database->put(kPathRules, wwid, json::serialize(document));
+}
+
+storage::PathRule rule_of(const storage::Devices& devices, const storage::LogicalUnit& unit,
+                          const model::Ptr<vim::HostMultipathInfoLogicalUnitPolicy>& wanted) {
+  const std::string& word = wanted->policy;
+  if (word == psp_round_robin) return {storage::PathPolicy::round_robin, ""};
+  if (word == psp_most_recent) return {storage::PathPolicy::most_recent, ""};
+  if (word != psp_fixed)
+    throw kernel::invalid_argument("policy", fmt::format("there is no path policy '{}'", word));
+  const auto* fixed = wanted.as<vim::HostMultipathInfoFixedLogicalUnitPolicy>();
+  const std::string name = fixed ? fixed->prefer : "";
+  const storage::Path* path = find_path(devices, name);
+  if (!path || path->unit != unit.name)
+    throw kernel::invalid_argument("policy.prefer",
+                                   fmt::format("'{}' is no path to {}", name, unit.name));
+  return {storage::PathPolicy::fixed, path->scsi_address};
+}
+
+// What multipathd goes by. It does not tell which path is preferred: that is as it was asked for.
+void tell_path_rules(storage::Devices& devices, const storage::PathRules& kept) {
+  const auto has_map = [](const storage::LogicalUnit& unit) { return !unit.map.empty(); };
+  if (std::ranges::none_of(devices.units, has_map)) return;
+  const auto in_force = storage::path_rules_in_force();
+  for (storage::LogicalUnit& unit : devices.units) {
+    const auto rule = in_force.find(unit.map);
+    if (rule == in_force.end()) continue;
+    unit.path_rule = rule->second;
+    const auto asked = kept.find(unit.map);
+    if (asked != kept.end() && asked->second.policy == rule->second.policy)
+      unit.path_rule = asked->second;
+  }
 }
 
 }  // namespace
@@ -69,6 +124,13 @@ HostStorageSystem::HostStorageSystem(Host& host)
 
 Async<void> HostStorageSystem::start() {
   iscsi_ = std::make_unique<IscsiAdapter>(host_.kernel.executor, recorded_iscsi_settings());
+  if (!kept_path_rules(host_).empty()) {
+    try {
+      co_await enforce_path_rules();
+    } catch (const Error& failure) {
+      logger("storage")->error("path policies: {}", failure.what());
+    }
+  }
   co_await read_machine();
   co_await iscsi_->rescan();
   publish();
@@ -76,7 +138,12 @@ Async<void> HostStorageSystem::start() {
 }
 
 Async<void> HostStorageSystem::read_machine() {
-  machine_ = co_await offload(host_.kernel.workers, [] { return storage::read_devices(); });
+  const auto read = [kept = kept_path_rules(host_)] {
+    auto devices = storage::read_devices();
+    tell_path_rules(devices, kept);
+    return devices;
+  };
+  machine_ = co_await offload(host_.kernel.workers, read);
 }
 
 void HostStorageSystem::publish() {
@@ -236,9 +303,46 @@ Async<model::List<vim::HostPathSelectionPolicyOption>>
 HostStorageSystem::QueryPathSelectionPolicyOptions(
     model::Call&, const vim::QueryPathSelectionPolicyOptionsRequestType&) {
   model::List<vim::HostPathSelectionPolicyOption> options;
-  options.push_back(policy("VMW_PSP_FIXED", "Fixed", "One path until it fails"));
-  options.push_back(policy("VMW_PSP_RR", "Round Robin", "All active paths, by the kernel"));
+  options.push_back(policy(psp_fixed, "Fixed", "The preferred path whenever it works"));
+  options.push_back(policy(psp_most_recent, "Most Recently Used", "One path until it fails"));
+  options.push_back(policy(psp_round_robin, "Round Robin", "All active paths in turn"));
   co_return options;
+}
+
+Async<void> HostStorageSystem::enforce_path_rules() {
+  const auto enforce = [rules = kept_path_rules(host_)] { storage::enforce(rules); };
+  co_await offload(host_.kernel.workers, enforce);
+}
+
+// Noted first: what a killed daemon did not get to, the next one does.
+Async<void> HostStorageSystem::SetMultipathLunPolicy(
+    model::Call&, const vim::SetMultipathLunPolicyRequestType& r) {
+  const storage::LogicalUnit wanted = unit(r.lunId);
+  if (wanted.map.empty())
+    throw kernel::not_supported(
+        fmt::format("A path policy for {}, which dm-multipath has no map of,", wanted.name));
+  const auto before = kept_path_rules(host_);
+  keep_path_rule(host_, wanted.map, rule_of(devices_, wanted, r.policy));
+  std::exception_ptr failure;
+  try {
+    co_await enforce_path_rules();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    const auto old = before.find(wanted.map);
+    if (old != before.end())
+      keep_path_rule(host_, wanted.map, old->second);
+    else
+      host_.kernel.database->erase(kPathRules, wanted.map);
+    try {
+      std::rethrow_exception(failure);
+    } catch (const Error& error) {
+      rethrow(error);
+    }
+  }
+  co_await read_machine();
+  publish();
 }
 
 }  // namespace virga::host

@@ -40,6 +40,8 @@ class HostStorageSystem final : public kernel::Implements<vim::HostStorageSystem
                                   const vim::EnableMultipathPathRequestType&) override;
   Async<void> DisableMultipathPath(model::Call&,
                                    const vim::DisableMultipathPathRequestType&) override;
+  Async<void> SetMultipathLunPolicy(model::Call&,
+                                    const vim::SetMultipathLunPolicyRequestType&) override;
   Async<model::List<vim::HostPathSelectionPolicyOption>> QueryPathSelectionPolicyOptions(
       model::Call&, const vim::QueryPathSelectionPolicyOptionsRequestType&) override;
 
@@ -70,6 +72,7 @@ class HostStorageSystem final : public kernel::Implements<vim::HostStorageSystem
  private:
   Async<void> read_machine();
   Async<void> set_path_enabled(const std::string& name, bool enabled);
+  Async<void> enforce_path_rules();
   const storage::LogicalUnit& unit(const std::string& device) const;
   void publish();
 

@@ -116,18 +116,33 @@ model::Ptr<vim::HostScsiTopology> Topologies::scsi() const {
   return model::share(std::move(topology));
 }
 
-// Where the kernel has several paths, dm-multipath or NVMe spreads I/O over the active ones; its
-// selector is not told by sysfs. Everywhere else one path is used until it fails.
+std::string_view policy_word(storage::PathPolicy policy) {
+  switch (policy) {
+    case storage::PathPolicy::round_robin:
+      return psp_round_robin;
+    case storage::PathPolicy::most_recent:
+      return psp_most_recent;
+    case storage::PathPolicy::fixed:
+      break;
+  }
+  return psp_fixed;
+}
+
+// Where the kernel has several paths and nobody tells more, I/O is spread over the active ones.
+// Everywhere else one path is used until it fails.
 model::Ptr<vim::HostMultipathInfoLogicalUnitPolicy> policy_of(
     const storage::LogicalUnit& unit, const std::vector<const storage::Path*>& paths) {
-  if (unit.multipath) {
+  const auto rule = unit.path_rule.value_or(storage::PathRule{});
+  if (unit.multipath && rule.policy != storage::PathPolicy::fixed) {
     vim::HostMultipathInfoLogicalUnitPolicy policy;
-    policy.policy = "VMW_PSP_RR";
+    policy.policy = policy_word(rule.policy);
     return model::share(std::move(policy));
   }
   vim::HostMultipathInfoFixedLogicalUnitPolicy policy;
-  policy.policy = "VMW_PSP_FIXED";
-  const auto working = std::ranges::find_if(paths, [](const auto* path) { return path->working; });
+  policy.policy = psp_fixed;
+  const auto working = std::ranges::find_if(paths, [&](const auto* path) {
+    return rule.preferred.empty() ? path->working : path->scsi_address == rule.preferred;
+  });
   policy.prefer = (working == paths.end() ? paths.front() : *working)->name();
   return model::share(std::move(policy));
 }

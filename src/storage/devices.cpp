@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/sysfs.h"
 
 namespace virga::storage {
 namespace {
@@ -25,11 +26,6 @@ template <class List, class Predicate>
 auto find_in(const List& list, Predicate predicate) -> const typename List::value_type* {
   const auto found = std::find_if(list.begin(), list.end(), predicate);
   return found == list.end() ? nullptr : &*found;
-}
-
-void write_attribute(const std::string& file, std::string_view text) {
-  const Fd fd = open_file(file, O_WRONLY);
-  write_all(fd.get(), text, file);
 }
 
 }  // namespace

@@ -4,9 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
+
+#include "storage/multipath.h"
 
 namespace virga::storage {
 
@@ -74,6 +77,7 @@ struct Path {
   bool working = false;  // carries I/O now
   TargetIdentity remote;
   std::string state_file;  // of /sys; takes "offline" and "running". Empty: nothing does
+  std::string scsi_address;  // 1:0:0:4; empty for what is no SCSI device
 
   std::string name() const;  // vmhba0:C0:T0:L0
 };
@@ -93,6 +97,8 @@ struct LogicalUnit {
   bool local = true;       // not reached through a network
   bool multipath = false;  // the kernel spreads its I/O over the paths: dm-multipath, NVMe
   std::string state;       // in the SCSI layer's words: running, offline, blocked…
+  std::string map;         // the WWID of dm-multipath's map of it; empty: it has none
+  std::optional<PathRule> path_rule;  // that the map goes by; none: not known
 
   bool is_disk() const { return type == 0 || type == 14; }
 };

@@ -130,7 +130,10 @@ class Reader {
   const fs::path classes_;
   std::map<std::string, Found> found_;                             // by order on the machine
   std::map<std::string, std::pair<std::string, int>> membership_;  // member → order, index in it
-  std::map<std::string, std::string> multipath_;                   // sda → /dev/mapper/mpatha
+  struct Map {
+    std::string path, wwid;
+  };
+  std::map<std::string, Map> multipath_;  // by path: sda → /dev/mapper/mpatha
   Devices devices_;
 };
 
@@ -256,7 +259,8 @@ void Reader::find_other_disks() {
     const std::string name = link.filename(), mapped = read_text(link / "dm/uuid");
     if (mapped.starts_with("mpath-"))
       for (const fs::path& part : entries(link / "slaves"))
-        multipath_[part.filename()] = "/dev/mapper/" + read_text(link / "dm/name");
+        multipath_[part.filename()] = {"/dev/mapper/" + read_text(link / "dm/name"),
+                                       mapped.substr(std::string_view("mpath-").size())};
     const std::string driver = driver_of_block(link);
     if (driver.empty()) continue;
     const std::string pci = pci_address_of(link);
@@ -284,7 +288,8 @@ void Reader::read_block(LogicalUnit& unit, const fs::path& block) {
   const std::string name = block.filename();
   const auto multipath = multipath_.find(name);
   unit.multipath = multipath != multipath_.end();
-  unit.device_path = unit.multipath ? multipath->second : "/dev/" + name;
+  unit.device_path = unit.multipath ? multipath->second.path : "/dev/" + name;
+  if (unit.multipath) unit.map = multipath->second.wwid;
   unit.bytes = read_number(block / "size") * 512;  // always in units of 512
   unit.block_bytes = static_cast<std::uint32_t>(read_number(block / "queue/logical_block_size"));
   unit.physical_block_bytes =
@@ -355,6 +360,8 @@ void Reader::read_scsi_unit(const fs::path& device, const ScsiAddress& address) 
   path.state = scsi_path_state(unit.state, read_text(device / "access_state"));
   path.remote = scsi_remote(address, resolve(device));
   path.state_file = device / "state";
+  path.scsi_address =
+      fmt::format("{}:{}:{}:{}", address.host, address.channel, address.target, address.lun);
   add(std::move(unit), std::move(path));
 }
 

@@ -16,6 +16,7 @@ GUARDED = "iqn.2026-01.org.example:guarded"
 USER = ("alice", "alice-secret-12")
 TARGET_USER = ("array", "array-secret-34")
 Hba = vim.host.InternetScsiHba
+RoundRobin = vim.host.MultipathInfo.LogicalUnitPolicy
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,8 @@ def test_what_is_no_adapter_is_not_found(storage):
         storage.UpdateInternetScsiAlias(ADAPTER, "off")    # the adapter is off
     with fault(vim.fault.NotFound, "vmhba9:C0:T0:L0"):
         storage.DisableMultipathPath("vmhba9:C0:T0:L0")
+    with fault(vim.fault.NotFound, "naa.0"):
+        storage.SetMultipathLunPolicy("naa.0", RoundRobin(policy="VMW_PSP_RR"))
 
 
 def test_every_datastore_is_told_as_mounted(client, storage):
@@ -229,6 +232,8 @@ def test_a_path_is_taken_out_and_in(iscsi):
     iscsi.RescanHba(ADAPTER)
     unit = next(u for u in iscsi.storageDeviceInfo.multipathInfo.lun
                 if u.lun == disks(iscsi)[PLAIN].key)
+    with fault(vmodl.fault.NotSupported, "dm-multipath has no map of"):
+        iscsi.SetMultipathLunPolicy(unit.id, RoundRobin(policy="VMW_PSP_RR"))
     iscsi.DisableMultipathPath(unit.path[0].name)
     assert states(iscsi, PLAIN) == {"disabled"}
     iscsi.RescanAllHba()

@@ -59,6 +59,17 @@ TEST(StorageInfo, PathsOfAVolumeTellTheirStates) {
   EXPECT_THAT(info.plugStoreTopology->path, SizeIs(5));
 }
 
+TEST(StorageInfo, AVolumeTellsThePolicyOfItsMap) {
+  storage::Devices devices = storage::read_devices(SysfsTree("san.tree").root());
+  devices.units[0].path_rule = {storage::PathPolicy::most_recent, ""};
+  auto policy = storage_device_info(devices).multipathInfo->lun[0]->policy;
+  EXPECT_EQ(policy->policy, "VMW_PSP_MRU");
+  devices.units[0].path_rule = {storage::PathPolicy::fixed, "1:0:1:4"};
+  policy = storage_device_info(devices).multipathInfo->lun[0]->policy;
+  EXPECT_EQ(policy->policy, "VMW_PSP_FIXED");
+  EXPECT_EQ(policy.as<vim::HostMultipathInfoFixedLogicalUnitPolicy>()->prefer, "vmhba0:C0:T1:L4");
+}
+
 TEST(StorageInfo, NvmeControllersAndNamespaces) {
   const auto info = info_of("nvme.tree");
   ASSERT_THAT(info.nvmeTopology->adapter, SizeIs(4));

@@ -125,8 +125,10 @@ TEST(Devices, PathsOfOneVolumeAreOneUnit) {
   EXPECT_TRUE(volume->multipath);
   EXPECT_FALSE(volume->local);
   EXPECT_EQ(volume->device_path, "/dev/mapper/mpatha");
+  EXPECT_EQ(volume->map, "360060160557135001a2b3c4d5e6f7080");
   const auto paths = paths_to(devices, *volume);
   EXPECT_THAT(names(paths), ElementsAre("vmhba0:C0:T0:L4", "vmhba0:C0:T1:L4", "vmhba1:C0:T0:L4"));
+  EXPECT_EQ(paths[1]->scsi_address, "1:0:1:4");
   EXPECT_EQ(paths[0]->state, PathState::active);
   EXPECT_TRUE(paths[0]->working);
   EXPECT_EQ(paths[1]->state, PathState::standby);

@@ -191,11 +191,6 @@ void list_pci_device(const hypervisor::PciDevice& device, const std::string& lab
     const auto info = dynamic_info(device, label);
     if (!is_listed(target, info)) target.dynamicPassthrough.push_back(info);
   }
-  for (const hypervisor::MediatedType& type : device.mediated) {
-    vim::VirtualMachinePciSharedGpuPassthroughInfo info;
-    info.name = info.vgpu = type.name;
-    target.sharedGpuPassthroughTypes.push_back(std::move(info));
-  }
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include "host/host_auto_start_manager.h"
 #include "host/host_datastore_browser.h"
 #include "host/host_datastore_system.h"
+#include "host/host_graphics_manager.h"
 #include "host/host_local_account_manager.h"
 #include "host/host_network_system.h"
 #include "host/host_pci_passthru_system.h"
@@ -190,6 +191,7 @@ void Daemon::make_services() {
   network_system_ = inventory.emplace<HostNetworkSystem>(*host_);
   host_->storage_system = inventory.emplace<HostStorageSystem>(*host_);
   pci_passthru_system_ = inventory.emplace<HostPciPassthruSystem>(*host_);
+  host_->graphics_manager = inventory.emplace<HostGraphicsManager>(*host_);
   inventory.emplace<HostAutoStartManager>(*host_);
   statistics_ = std::make_unique<Statistics>(*host_);
 }
@@ -205,6 +207,7 @@ Async<void> Daemon::restore() {
     open_datastore(*host_, kFirstDatastore, folder.string());
   }
   co_await restore_virtual_machines(*host_);
+  co_await host_->graphics_manager->start();
 }
 
 Async<void> Daemon::start() {

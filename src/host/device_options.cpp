@@ -133,6 +133,8 @@ void add_buses(DeviceOptionList& options) {
   pci.numNVMEControllers = model::share(if_version_has("VirtualNVMEController", controllers));
   pci.numEthernetCards = adapters;
   pci.numVmxnet3EthernetCards = if_version_has("VirtualVmxnet3", adapters);
+  pci.numVmxnet3VrdmaEthernetCards =
+      model::share(if_version_has("VirtualVmxnet3Vrdma", int_option(0, most_rdma_adapters, 0)));
   pci.numVideoCards = int_option(1, 1, 1);
   pci.numSoundCards = int_option(0, 1, 0);
   pci.numPCIPassthroughDevices =
@@ -184,11 +186,10 @@ void add_cdrom(DeviceOptionList& options) {
 }
 
 template <class Option>
-void add_adapter(DeviceOptionList& options, vmx::AdapterModel model) {
-  Option option;
+void add_adapter(DeviceOptionList& options, vmx::AdapterModel model, Option option = {}) {
   option.type = api_type(model);
   option.controllerType = "VirtualPCIController";
-  option.plugAndPlay = option.hotRemoveSupported = true;
+  option.plugAndPlay = option.hotRemoveSupported = model != vmx::AdapterModel::vrdma;
   add_connect_option(option);
   option.macType = choice({"generated", "assigned", "manual"});
   option.supportedOUI = choice({"00:50:56", "00:0c:29"});
@@ -202,8 +203,8 @@ void add_video(DeviceOptionList& options) {
   vim::VirtualVideoCardOption video;
   video.type = "VirtualMachineVideoCard";
   video.videoRamSizeInKB = model::share(long_option(1 << 10, 256 << 10, 4 << 10));
-  video.numDisplays = model::share(int_option(1, 1, 1));
-  video.useAutoDetect = model::share(bool_option(false, false));
+  video.numDisplays = model::share(int_option(1, most_displays, 1));
+  video.useAutoDetect = model::share(bool_option(true, false));
   video.support3D = model::share(bool_option(false, false));
   options.add(std::move(video));
 }
@@ -222,6 +223,9 @@ model::List<vim::VirtualDeviceOption> device_options(const HardwareVersion& vers
   add_disk(options);
   add_cdrom(options);
   add_adapter<vim::VirtualVmxnet3Option>(options, vmx::AdapterModel::vmxnet3);
+  vim::VirtualVmxnet3VrdmaOption rdma;
+  rdma.deviceProtocol = model::share(choice({"rocev2", "rocev1"}));
+  add_adapter(options, vmx::AdapterModel::vrdma, std::move(rdma));
   add_adapter<vim::VirtualE1000eOption>(options, vmx::AdapterModel::e1000e);
   add_adapter<vim::VirtualE1000Option>(options, vmx::AdapterModel::e1000);
   add_adapter<vim::VirtualPCNet32Option>(options, vmx::AdapterModel::vlance);

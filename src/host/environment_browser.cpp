@@ -4,6 +4,8 @@
 #include "host/config_option.h"
 #include "host/config_target.h"
 #include "host/datastore.h"
+#include "host/graphics_info.h"
+#include "host/host_graphics_manager.h"
 #include "host/host_pci_passthru_system.h"
 #include "host/host_system.h"
 #include "host/names.h"
@@ -13,6 +15,16 @@
 
 namespace virga::host {
 namespace {
+
+void list_vgpus(const std::vector<hypervisor::PciDevice>& devices,
+                const vim::HostGraphicsConfig& config, vim::ConfigTarget& target) {
+  for (const std::string& profile : vgpu_profiles(devices, config)) {
+    auto& info = target.sharedGpuPassthroughTypes.emplace_back();
+    info.name = info.vgpu = profile;
+  }
+  target.vgpuDeviceInfo = vgpu_device_info(devices, config);
+  target.vgpuProfileInfo = vgpu_profile_info(devices, config);
+}
 
 void require_this_host(const std::optional<MoRef>& host) {
   if (host && *host != names::host_system) throw kernel::managed_object_not_found(*host);
@@ -96,6 +108,7 @@ Async<model::Ptr<vim::ConfigTarget>> EnvironmentBrowser::QueryConfigTarget(
   const auto label = [this](const std::string& address) { return pci_label(host_, address); };
   list_host_devices(devices, label, host_.identity.uuid, target);
   target.scsiDisk = co_await raw_device_candidates(host_);
+  list_vgpus(devices.pci, *host_.graphics_manager->properties().graphicsConfig, target);
   co_return model::share(std::move(target));
 }
 

@@ -51,6 +51,7 @@ constexpr Novelty kNovelties[] = {
     {features::nested_virtualization, 9},
     {"VirtualAHCIController", 10},
     {"VirtualSriovEthernetCard", 10},
+    {features::vgpu, 11},
     {"VirtualNVMEController", 13},
     {"VirtualVmxnet3Vrdma", 13},
     {features::secure_boot, 13},

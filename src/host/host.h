@@ -28,6 +28,7 @@ class Datacenter;
 class Datastore;
 class Folder;
 class HostDatastoreSystem;
+class HostGraphicsManager;
 class HostStorageSystem;
 class HostSystem;
 class Network;
@@ -64,6 +65,7 @@ struct Host {
   std::shared_ptr<HostSystem> host_system;
   std::shared_ptr<HostDatastoreSystem> datastore_system;
   std::shared_ptr<HostStorageSystem> storage_system;
+  std::shared_ptr<HostGraphicsManager> graphics_manager;
 
   std::shared_ptr<ConsoleTable> consoles;
 

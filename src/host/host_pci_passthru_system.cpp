@@ -100,7 +100,8 @@ void check(const Host& host, const std::vector<hypervisor::PciDevice>& devices,
         fmt::format("{} cannot be passed through: no IOMMU stands before it, or it is a "
                     "bridge.",
                     wanted.id));
-  if (!wanted.passthruEnabled && pci_in_use(host, wanted.id))
+  const bool taken = device.driver == hypervisor::vfio_driver;
+  if (wanted.passthruEnabled != taken && pci_in_use(host, wanted.id))
     throw refusal(wanted.id + " belongs to a virtual machine that runs.");
 }
 

@@ -111,6 +111,7 @@ vim::HostConfigManager managers() {
   managers.storageSystem = names::storage_system;
   managers.autoStartManager = names::auto_start_manager;
   managers.pciPassthruSystem = names::pci_passthru_system;
+  managers.graphicsManager = names::graphics_manager;
   managers.advancedOption = names::settings;
   managers.accountManager = names::account_manager;
   return managers;

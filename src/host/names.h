@@ -38,6 +38,7 @@ inline const MoRef auto_start_manager{"HostAutoStartManager", "ha-autostart-mgr"
 inline const MoRef datastore_system{"HostDatastoreSystem", "ha-datastoresystem"};
 inline const MoRef network_system{"HostNetworkSystem", "networkSystem"};
 inline const MoRef storage_system{"HostStorageSystem", "storageSystem"};
+inline const MoRef graphics_manager{"HostGraphicsManager", "ha-graphicsmanager"};
 inline const MoRef pci_passthru_system{"HostPciPassthruSystem", "ha-pcipassthrusystem"};
 
 }  // namespace virga::host::names

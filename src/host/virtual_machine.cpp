@@ -8,6 +8,7 @@
 #include "host/config_option.h"
 #include "host/console.h"
 #include "host/datastore.h"
+#include "host/host_graphics_manager.h"
 #include "host/host_pci_passthru_system.h"
 #include "host/mac_conflicts.h"
 #include "host/names.h"
@@ -133,6 +134,7 @@ ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_
   context.raw_device_image = [&host](const std::string& unit) {
     return raw_device_image(host, unit);
   };
+  context.graphics = [&host] { return *host.graphics_manager->properties().graphicsConfig; };
   context.host_name = host.identity.name;
   context.max_vcpus = host.capabilities.max_vcpus;
   context.max_memory_mib = host.capabilities.max_memory_mib;

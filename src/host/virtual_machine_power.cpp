@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "datastore/files.h"
 #include "host/console.h"
+#include "host/device_shares.h"
 #include "host/hardware_version.h"
 #include "host/host_system.h"
 #include "host/network.h"
@@ -169,6 +170,7 @@ Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::Machin
     Fd tap = co_await run_->attach(nic, network);
     if (tap) options.taps.emplace(nic.key, std::move(tap));
   }
+  co_await make_device_shares(host(), spec);
   if (!config_.suspend_state.empty()) {
     const auto state = config_file_.sibling(config_.suspend_state);
     options.restore_from = absolute(state);

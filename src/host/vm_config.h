@@ -71,6 +71,8 @@ struct ConfigContext {
   std::function<std::optional<RawDevice>(const std::string& name)> raw_device;
   std::function<std::string(const std::string& unit)> raw_device_obstacle;
   std::function<hypervisor::DiskImage(const std::string& unit)> raw_device_image;
+  // How the host's GPUs are divided among VMs.
+  std::function<vim::HostGraphicsConfig()> graphics;
   // Hears what machine_spec() leaves out because the host does not have it; may be empty.
   std::function<void(const std::string& message)> warn;
   std::string host_name;

@@ -104,16 +104,31 @@ namespace {
 const FieldPaths kAdapterFields = {"addressType", "macAddress", "backing.deviceName",
                                    "backing.useAutoDetect", "backing.network"};
 
+// VMXNET and VMXNET 2 are in no machine that runs.
+bool can_come_and_go(vmx::AdapterModel model) {
+  return machine_model(model) && model != vmx::AdapterModel::vrdma;
+}
+
+void set_rdma(const DeviceChange& change, vmx::NetworkAdapter& adapter) {
+  const auto* card = change.spec->device.as<vim::VirtualVmxnet3Vrdma>();
+  if (!card || !card->deviceProtocol) return;
+  const auto protocol = rdma_protocol_of(*card->deviceProtocol);
+  if (!protocol)
+    throw change.invalid("device.deviceProtocol",
+                         fmt::format("there is no RDMA protocol '{}'", *card->deviceProtocol));
+  adapter.rdma_protocol = *protocol;
+}
+
 }  // namespace
 
 void DevicePlanner::add_adapter(const DeviceChange& change) {
   vmx::NetworkAdapter adapter;
   adapter.model = *adapter_model_of(change.type());
-  if (!machine_model(adapter.model))
-    throw change.not_supported(fmt::format("adding a {}", change.type()));
+  require_hot_plug(change, can_come_and_go(adapter.model), fmt::format("A {}", change.type()));
   adapter.number = adapter_number(change);
   adapter.network = network_of(change);
   set_adapter(change, adapter);
+  set_rdma(change, adapter);
   const int key = device_key(adapter);
   config().network_adapters.push_back(adapter);
   planning_.plan.added.push_back(key);
@@ -141,6 +156,7 @@ void DevicePlanner::edit_adapter(const DeviceChange& change, vmx::NetworkAdapter
     }
   }
   set_adapter(change, adapter);
+  set_rdma(change, adapter);
   vmx::NetworkAdapter hot = before;
   hot.network = adapter.network;
   hot.distributed_port = adapter.distributed_port;
@@ -148,7 +164,7 @@ void DevicePlanner::edit_adapter(const DeviceChange& change, vmx::NetworkAdapter
   hot.start_connected = adapter.start_connected;
   hot.guest_may_disconnect = adapter.guest_may_disconnect;
   if (adapter != hot)
-    planning_.require_powered_off("The address or the wake-on-LAN of " + label(adapter));
+    planning_.require_powered_off("The address, wake-on-LAN or RDMA protocol of " + label(adapter));
   if (adapter != before) planning_.need("VirtualMachine.Config.EditDevice");
   set_connection(change, key, true);
   if (adapter != before || planning_.plan.connections.connected.contains(key))
@@ -160,6 +176,7 @@ bool DevicePlanner::remove_adapter(const DeviceChange& change) {
   const vmx::NetworkAdapter* found = find_device(config().network_adapters, change.device().key);
   if (!found || !change.spec->device.as<vim::VirtualEthernetCard>()) return false;
   const vmx::NetworkAdapter adapter = *found;
+  require_hot_plug(change, can_come_and_go(adapter.model), label(adapter));
   std::erase(config().network_adapters, adapter);
   std::erase(config().boot.order, fmt::format("ethernet{}", adapter.number));
   planning_.plan.removed.push_back(device_key(adapter));
@@ -198,17 +215,47 @@ void DevicePlanner::edit_fixed(const DeviceChange& change, int key) {
   note(change, key, {"device", "backing.deviceName", "backing.hostPointingDevice"});
 }
 
+namespace {
+
+// What is asked for where it differs from what there is.
+template <class Number>
+std::int64_t within(const DeviceChange& change, const char* field,
+                    const std::optional<Number>& asked, std::int64_t present, std::int64_t least,
+                    std::int64_t most) {
+  if (!asked || *asked == present) return present;
+  if (*asked < least || *asked > most)
+    throw change.invalid(std::string("device.") + field,
+                         fmt::format("{} is not within {} and {}", *asked, least, most));
+  return *asked;
+}
+
+}  // namespace
+
+// Sizes are KiB, as the API counts them.
 void DevicePlanner::set_video(const DeviceChange& change) {
-  constexpr std::int64_t least = 1 << 10, most = 256 << 10;  // KiB, as the API counts it
   const auto& card = change.device_as<vim::VirtualMachineVideoCard>();
-  if (!card.videoRamSizeInKB) return;
-  const std::int64_t size = *card.videoRamSizeInKB;
-  if (size * 1024 == config().video.memory_bytes) return;
-  if (size < least || size > most)
-    throw change.invalid("device.videoRamSizeInKB",
-                         fmt::format("{} KB are not within {} and {}", size, least, most));
-  planning_.require_powered_off("The video memory");
-  config().video.memory_bytes = size * 1024;
+  vmx::Video video = config().video;
+  video.memory_bytes = within(change, "videoRamSizeInKB", card.videoRamSizeInKB,
+                              video.memory_bytes >> 10, 1 << 10, 256 << 10)
+                       << 10;
+  video.graphics_memory_bytes =
+      within(change, "graphicsMemorySizeInKB", card.graphicsMemorySizeInKB,
+             video.graphics_memory_bytes >> 10, 64 << 10, 8 << 20)
+      << 10;
+  video.displays = static_cast<int>(
+      within(change, "numDisplays", card.numDisplays, video.displays, 1, most_displays));
+  video.autodetect = card.useAutoDetect.value_or(video.autodetect);
+  video.enable_3d = card.enable3DSupport.value_or(video.enable_3d);
+  if (card.use3dRenderer) {
+    const auto renderer = renderer_of(*card.use3dRenderer);
+    if (!renderer)
+      throw change.invalid("device.use3dRenderer",
+                           fmt::format("there is no renderer '{}'", *card.use3dRenderer));
+    video.renderer = *renderer;
+  }
+  if (video == config().video) return;
+  planning_.require_powered_off("The video card");
+  config().video = video;
   planning_.plan.edited.push_back(keys::video);
   planning_.need("VirtualMachine.Config.EditDevice");
 }

@@ -105,8 +105,8 @@ void DeviceListBuilder::add_video() {
   card.numDisplays = config_.video.displays;
   card.useAutoDetect = config_.video.autodetect;
   card.enable3DSupport = config_.video.enable_3d;
-  card.use3dRenderer = "automatic";
-  card.graphicsMemorySizeInKB = 256 << 10;
+  card.use3dRenderer = api_word(config_.video.renderer);
+  card.graphicsMemorySizeInKB = config_.video.graphics_memory_bytes / 1024;
   append(std::move(card));
 }
 
@@ -352,6 +352,8 @@ void DeviceListBuilder::add(const vmx::NetworkAdapter& adapter) {
   resources.share.level = vim::SharesLevel::normal;
   card.resourceAllocation = model::share(std::move(resources));
   card.uptCompatibilityEnabled = adapter.upt_compatible;
+  if (adapter.model == vmx::AdapterModel::vrdma)
+    static_cast<vim::VirtualVmxnet3Vrdma&>(card).deviceProtocol = api_word(adapter.rdma_protocol);
   append(Ptr<vim::VirtualDevice>(device));
 }
 

@@ -223,7 +223,8 @@ vim::VirtualMachineConfigSummary config_summary(const vmx::MachineConfig& config
   summary.annotation = config.annotation;
   summary.installBootRequired = false;
   summary.tpmPresent = false;
-  summary.numVmiopBackings = 0;
+  summary.numVmiopBackings = static_cast<std::int32_t>(std::ranges::count_if(
+      config.passthrough, [](const auto& device) { return !device.vgpu.empty(); }));
   summary.hwVersion = format_hardware_version(config.hardware_version);
   return summary;
 }

@@ -46,6 +46,21 @@ class SpecBuilder : private MachineBuild {
     spec.cores_per_socket = config.cores_per_socket;
     spec.nested_virtualization = config.nested_virtualization;
     spec.video_memory_kib = static_cast<std::uint64_t>(config.video.memory_bytes / 1024);
+    check_video();
+  }
+
+  // The number of displays is the most that the guest may use, and 3D is left to the host where the
+  // VM insists on no renderer: it starts with what there is.
+  void check_video() const {
+    const vmx::Video& video = config.video;
+    if (video.displays > 1)
+      warn(
+          fmt::format("The video card has one display, of {} that it could have.", video.displays));
+    if (!video.enable_3d) return;
+    if (video.renderer != vmx::Renderer::automatic)
+      throw kernel::not_supported(
+          fmt::format("A video card with a {} renderer of 3D", api_word(video.renderer)));
+    warn("The video card has no 3D.");
   }
 
   void set_firmware() {
@@ -75,6 +90,7 @@ class SpecBuilder : private MachineBuild {
   std::optional<std::string> medium(const vmx::CdRom& cdrom) const;
   void add(const vmx::CdRom& cdrom);
   void add(const vmx::NetworkAdapter& adapter);
+  hypervisor::RdmaFunction rdma_function(const vmx::NetworkAdapter& adapter) const;
   void set_boot();
   void append_boot_device(const std::string& device);
 };
@@ -176,7 +192,24 @@ void SpecBuilder::add(const vmx::NetworkAdapter& adapter) {
   machine.slot = adapter.number;
   machine.mac = adapter.mac;
   machine.link_up = connected(machine.key, adapter.start_connected);
+  if (adapter.model == vmx::AdapterModel::vrdma) machine.rdma = rdma_function(adapter);
   spec.nics.push_back(std::move(machine));
+}
+
+// The first device with RDMA among the uplinks of its network's switch.
+hypervisor::RdmaFunction SpecBuilder::rdma_function(const vmx::NetworkAdapter& adapter) const {
+  const auto policy = context.uplink_policy(adapter.network);
+  for (const hypervisor::RdmaDevice& device : context.host_devices().rdma) {
+    constexpr int port = 1;
+    const auto is_it = [&](const std::string& uplink) { return uplink == device.interface; };
+    if (policy && std::ranges::any_of(policy->uplinks, is_it))
+      return {device.name, port, fmt::format("/run/rdmacm-mux-{}-{}", device.name, port)};
+  }
+  vim::GenericVmConfigFault detail;
+  detail.reason = fmt::format("{} ({}): no uplink of the network '{}' has RDMA", label(adapter),
+                              api_type(adapter.model), adapter.network);
+  const std::string message = detail.reason + ".";
+  throw kernel::Fault(std::move(detail), message);
 }
 
 // --- Booting -----------------------------------------------------------------------------------
@@ -236,8 +269,12 @@ DeviceState connections(const vmx::MachineConfig& config, const hypervisor::Mach
 
 void require_savable(const vmx::MachineConfig& config) {
   for (const vmx::PassthroughDevice& device : config.passthrough)
-    throw kernel::not_supported(
-        fmt::format("Saving the memory of {} with its {}", config.display_name, label(device)));
+    throw kernel::not_supported(fmt::format("Saving the memory of {} with its {}",
+                                            config.display_name, label(device)));
+  for (const vmx::NetworkAdapter& adapter : config.network_adapters)
+    if (adapter.model == vmx::AdapterModel::vrdma)
+      throw kernel::not_supported(
+          fmt::format("Saving the memory of {} with its {}", config.display_name, label(adapter)));
   for (const vmx::Controller& controller : config.controllers) {
     const std::string name = label(controller);
     if (controller.bus == vmx::Bus::nvme)

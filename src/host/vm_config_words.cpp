@@ -26,10 +26,13 @@ constexpr Word<vmx::ControllerModel> kControllers[] = {
     {vmx::ControllerModel::bus_logic, "VirtualBusLogicController"},
     {vmx::ControllerModel::ahci, "VirtualAHCIController"},
     {vmx::ControllerModel::nvme, "VirtualNVMEController"}};
-constexpr Word<vmx::AdapterModel> kAdapters[] = {
-    {vmx::AdapterModel::vlance, "VirtualPCNet32"},  {vmx::AdapterModel::vmxnet, "VirtualVmxnet"},
-    {vmx::AdapterModel::vmxnet2, "VirtualVmxnet2"}, {vmx::AdapterModel::vmxnet3, "VirtualVmxnet3"},
-    {vmx::AdapterModel::e1000, "VirtualE1000"},     {vmx::AdapterModel::e1000e, "VirtualE1000e"}};
+constexpr Word<vmx::AdapterModel> kAdapters[] = {{vmx::AdapterModel::vlance, "VirtualPCNet32"},
+                                                 {vmx::AdapterModel::vmxnet, "VirtualVmxnet"},
+                                                 {vmx::AdapterModel::vmxnet2, "VirtualVmxnet2"},
+                                                 {vmx::AdapterModel::vmxnet3, "VirtualVmxnet3"},
+                                                 {vmx::AdapterModel::e1000, "VirtualE1000"},
+                                                 {vmx::AdapterModel::e1000e, "VirtualE1000e"},
+                                                 {vmx::AdapterModel::vrdma, "VirtualVmxnet3Vrdma"}};
 constexpr Word<vmx::DiskMode> kDiskModes[] = {
     {vmx::DiskMode::persistent, "persistent"},
     {vmx::DiskMode::nonpersistent, "nonpersistent"},
@@ -43,6 +46,12 @@ constexpr Word<vmx::AddressType> kAddressTypes[] = {{vmx::AddressType::generated
 constexpr Word<vmx::PowerOption> kPowerOptions[] = {{vmx::PowerOption::preset, "preset"},
                                                     {vmx::PowerOption::soft, "soft"},
                                                     {vmx::PowerOption::hard, "hard"}};
+
+constexpr Word<vmx::RdmaProtocol> kRdmaProtocols[] = {{vmx::RdmaProtocol::rocev1, "rocev1"},
+                                                      {vmx::RdmaProtocol::rocev2, "rocev2"}};
+constexpr Word<vmx::Renderer> kRenderers[] = {{vmx::Renderer::automatic, "automatic"},
+                                              {vmx::Renderer::software, "software"},
+                                              {vmx::Renderer::hardware, "hardware"}};
 
 template <class Value, std::size_t N>
 std::string_view text_of(const Word<Value> (&words)[N], Value value) {
@@ -205,6 +214,7 @@ std::optional<hypervisor::ControllerModel> machine_model(vmx::ControllerModel mo
 std::optional<hypervisor::NicModel> machine_model(vmx::AdapterModel model) {
   switch (model) {
     case vmx::AdapterModel::vmxnet3:
+    case vmx::AdapterModel::vrdma:
       return hypervisor::NicModel::vmxnet3;
     case vmx::AdapterModel::e1000e:
       return hypervisor::NicModel::e1000e;
@@ -251,6 +261,18 @@ std::string_view api_word(vmx::AddressType type) {
 // Clients of old versions capitalise it.
 std::optional<vmx::AddressType> address_type_of(std::string_view word) {
   return value_of(kAddressTypes, vmx::to_lower(word));
+}
+std::string_view api_word(vmx::RdmaProtocol protocol) {
+  return text_of(kRdmaProtocols, protocol);
+}
+std::optional<vmx::RdmaProtocol> rdma_protocol_of(std::string_view word) {
+  return value_of(kRdmaProtocols, word);
+}
+std::string_view api_word(vmx::Renderer renderer) {
+  return text_of(kRenderers, renderer);
+}
+std::optional<vmx::Renderer> renderer_of(std::string_view word) {
+  return value_of(kRenderers, word);
 }
 std::string_view api_word(vmx::PowerOption option) {
   return text_of(kPowerOptions, option);

@@ -48,6 +48,8 @@ constexpr int nvme = 31000;
 constexpr int nvme_device = 32000;
 }  // namespace keys
 
+constexpr int most_displays = 10;  // that a VM can be set to; its guest sees one
+constexpr int most_rdma_adapters = 10;
 constexpr int most_serial_ports = 4;  // a PC's, and the hypervisor's
 
 int device_key(const vmx::Slot& slot);
@@ -85,6 +87,10 @@ std::string_view api_word(vmx::DiskMode mode);
 std::optional<vmx::DiskMode> disk_mode_of(std::string_view word);
 std::string_view api_word(vmx::AddressType type);  // "generated", "assigned", "manual"
 std::optional<vmx::AddressType> address_type_of(std::string_view word);
+std::string_view api_word(vmx::RdmaProtocol protocol);  // "rocev1", "rocev2"
+std::optional<vmx::RdmaProtocol> rdma_protocol_of(std::string_view word);
+std::string_view api_word(vmx::Renderer renderer);  // "automatic", "software", "hardware"
+std::optional<vmx::Renderer> renderer_of(std::string_view word);
 std::string_view api_word(vmx::PowerOption option);  // "preset", "soft", "hard"
 std::optional<vmx::PowerOption> power_option_of(std::string_view word);
 

@@ -1,5 +1,5 @@
 // PCI devices of the host: DirectPath I/O, static by the device's address, dynamic by what it is,
-// and by way of vm_device_sriov.cpp the functions of its network cards.
+// and by way of vm_device_sriov.cpp and vm_device_vgpu.cpp parts of them.
 #include "host/vm_device_passthrough.h"
 
 #include <cstdlib>
@@ -51,6 +51,7 @@ void PassthroughDevices::offer(DeviceOptionList& options) const {
   if (options.version_has(features::dynamic_passthrough))
     add_backing<vim::VirtualPCIPassthroughDynamicBackingOption>(
         option, "VirtualPCIPassthroughDynamicBackingInfo");
+  if (options.version_has(features::vgpu)) offer_vgpus(option);
   options.add(std::move(option));
   offer_sriov(options);
 }
@@ -72,6 +73,7 @@ Ptr<vim::VirtualDeviceBackingInfo> dynamic_backing(const vmx::PassthroughDevice&
 }
 
 Ptr<vim::VirtualDeviceBackingInfo> backing_of(const vmx::PassthroughDevice& device) {
+  if (!device.vgpu.empty()) return vgpu_backing(device);
   if (device.id.empty()) return dynamic_backing(device);
   return Ptr<vim::VirtualDeviceBackingInfo>(pci_backing(device));
 }
@@ -80,7 +82,9 @@ Ptr<vim::VirtualDevice> PassthroughDevices::to_api(const DeviceList& list,
                                                    const vmx::PassthroughDevice& device) const {
   if (device.sriov) return sriov_to_api(list, device);
   vim::VirtualPCIPassthrough shown;
-  shown.deviceInfo = description(label(device), device.id.empty() ? device.allowed : device.id);
+  shown.deviceInfo = description(label(device), !device.vgpu.empty() ? device.vgpu
+                                                : device.id.empty()  ? device.allowed
+                                                                     : device.id);
   shown.backing = backing_of(device);
   return model::share(std::move(shown));
 }
@@ -145,6 +149,9 @@ void PassthroughDevices::from_api(DevicePlanner& planner, const DeviceChange& ch
   } else if (const auto* dynamic = backing.as<vim::VirtualPCIPassthroughDynamicBackingInfo>()) {
     planner.require_version(change, features::dynamic_passthrough, "dynamic DirectPath I/O");
     asked = dynamic_device(change, *dynamic);
+  } else if (const auto* vgpu = backing.as<vim::VirtualPCIPassthroughVmiopBackingInfo>()) {
+    if (!is_new && vgpu->vgpu.value_or("") == device.vgpu) return;
+    asked = vgpu_from_api(planner, change, *vgpu);
   } else {
     throw change.not_supported(fmt::format("a PCI device with a {}", backing->type_info().name));
   }
@@ -191,20 +198,25 @@ const PciDevice& choose(const MachineBuild& machine, const std::vector<PciDevice
   return *found;
 }
 
+hypervisor::PassthroughDevice build_whole(const MachineBuild& machine,
+                                          const std::vector<PciDevice>& devices,
+                                          const vmx::PassthroughDevice& wanted) {
+  const PciDevice& device = choose(machine, devices, wanted);
+  return {.key = device_key(wanted),
+          .slot = wanted.number,
+          .address = device.address,
+          .iommu_group = *device.iommu_group};
+}
+
 void PassthroughDevices::build(MachineBuild& machine) const {
   if (machine.config.passthrough.empty()) return;
   require_reserved_memory(machine.config);
   const auto devices = machine.context.host_devices().pci;
   for (const vmx::PassthroughDevice& wanted : machine.config.passthrough) {
-    if (wanted.sriov) {
-      machine.spec.passthrough.push_back(build_sriov(machine, devices, wanted));
-      continue;
-    }
-    const PciDevice& device = choose(machine, devices, wanted);
-    machine.spec.passthrough.push_back({.key = device_key(wanted),
-                                        .slot = wanted.number,
-                                        .address = device.address,
-                                        .iommu_group = *device.iommu_group});
+    machine.spec.passthrough.push_back(wanted.sriov ? build_sriov(machine, devices, wanted)
+                                       : !wanted.vgpu.empty()
+                                           ? build_vgpu(machine, devices, wanted)
+                                           : build_whole(machine, devices, wanted));
   }
 }
 

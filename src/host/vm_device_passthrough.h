@@ -1,5 +1,5 @@
-// Internal to vm_device_passthrough: what VirtualPCIPassthrough and VirtualSriovEthernetCard, which
-// share the host's devices and the keys pciPassthruN, have in common, and the latter's own part.
+// Internal to vm_device_passthrough: what its kinds of devices have in common, which share the
+// host's devices and the keys pciPassthruN, and the parts that have files of their own.
 #pragma once
 
 #include <string>
@@ -41,5 +41,15 @@ void sriov_from_api(const DevicePlanner& planner, const DeviceChange& change,
 hypervisor::PassthroughDevice build_sriov(const MachineBuild& machine,
                                           const std::vector<hypervisor::PciDevice>& devices,
                                           const vmx::PassthroughDevice& wanted);
+
+// --- vm_device_vgpu.cpp: virtual GPUs -----------------------------------------------------------
+
+void offer_vgpus(vim::VirtualDeviceOption& device);
+Ptr<vim::VirtualDeviceBackingInfo> vgpu_backing(const vmx::PassthroughDevice& device);
+vmx::PassthroughDevice vgpu_from_api(const DevicePlanner& planner, const DeviceChange& change,
+                                     const vim::VirtualPCIPassthroughVmiopBackingInfo& backing);
+hypervisor::PassthroughDevice build_vgpu(const MachineBuild& machine,
+                                         const std::vector<hypervisor::PciDevice>& devices,
+                                         const vmx::PassthroughDevice& wanted);
 
 }  // namespace virga::host

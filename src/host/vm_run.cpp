@@ -5,6 +5,8 @@
 
 #include "datastore/files.h"
 #include "host/datastore.h"
+#include "host/device_shares.h"
+#include "host/host_graphics_manager.h"
 #include "host/network.h"
 
 namespace virga::host {
@@ -65,6 +67,14 @@ Async<void> VmRun::make_swap(std::uint64_t size) {
   co_await offload(host_.kernel.workers, make);
 }
 
+Async<void> VmRun::remove_shares() {
+  std::vector<std::string> shares;
+  for (const auto& [uuid, machine] : device_shares(host_))
+    if (machine == identity_.machine_id) shares.push_back(uuid);
+  for (const std::string& uuid : shares) co_await remove_device_share(host_, uuid);
+  if (!shares.empty()) co_await host_.graphics_manager->refresh();
+}
+
 void VmRun::claim(const hypervisor::MachineSpec& spec) {
   for (const hypervisor::PassthroughDevice& device : spec.passthrough)
     pci_devices_.insert(device.address);
@@ -106,6 +116,7 @@ Async<void> VmRun::end() {
   for (const switching::Port& port : host_.switching->ports()) {
     if (port.vm == identity_.machine_id) co_await host_.switching->detach(port.id);
   }
+  co_await remove_shares();
 }
 
 }  // namespace virga::host

@@ -61,6 +61,7 @@ class VmRun {
 
  private:
   std::shared_ptr<DatastoreLease> lease() const;
+  Async<void> remove_shares();
 
   Host& host_;
   Identity identity_;

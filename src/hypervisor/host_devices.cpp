@@ -84,6 +84,15 @@ std::vector<HostUsbDevice> usb_devices(const fs::path& root) {
   return all;
 }
 
+std::vector<RdmaDevice> rdma_devices(const fs::path& root) {
+  std::vector<RdmaDevice> all;
+  for (const fs::path& path : entries(root / "sys/class/infiniband")) {
+    const auto interfaces = entries(path / "device/net");
+    all.push_back({path.filename(), interfaces.empty() ? "" : interfaces.front().filename()});
+  }
+  return all;
+}
+
 }  // namespace
 
 std::string HostUsbDevice::node() const {
@@ -98,7 +107,8 @@ HostDevices probe_host_devices(const std::string& root) {
           .parallel_ports = nodes(top / "sys/class/ppdev", "parport"),
           .sound_cards = sound_cards(top),
           .usb = usb_devices(top),
-          .pci = probe_pci_devices(root)};
+          .pci = probe_pci_devices(root),
+          .rdma = rdma_devices(top)};
 }
 
 }  // namespace virga::hypervisor

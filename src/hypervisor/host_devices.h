@@ -26,6 +26,13 @@ struct HostUsbDevice {
   std::string node() const;  // "/dev/bus/usb/001/004"
 };
 
+struct RdmaDevice {
+  std::string name;       // mlx5_0
+  std::string interface;  // of the card it is part of: ens3f0
+
+  bool operator==(const RdmaDevice&) const = default;
+};
+
 struct HostDevices {
   std::vector<std::string> optical_drives;  // "/dev/sr0"
   std::vector<std::string> floppy_drives;   // "/dev/fd0"
@@ -34,6 +41,7 @@ struct HostDevices {
   std::vector<std::string> sound_cards;     // "card0"
   std::vector<HostUsbDevice> usb;           // without hubs
   std::vector<PciDevice> pci;
+  std::vector<RdmaDevice> rdma;
 };
 
 // Blocks for milliseconds. `root` stands before /sys (tests).

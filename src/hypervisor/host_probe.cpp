@@ -155,7 +155,8 @@ std::vector<MediatedType> mediated_types(const fs::path& device) {
   for (const fs::path& path : entries(device / "mdev_supported_types"))
     types.push_back({.id = path.filename(),
                      .name = read_text(path / "name"),
-                     .available = static_cast<int>(read_number(path / "available_instances"))});
+                     .available = static_cast<int>(read_number(path / "available_instances")),
+                     .description = read_text(path / "description")});
   return types;
 }
 

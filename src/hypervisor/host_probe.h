@@ -47,6 +47,7 @@ struct MediatedType {
   std::string id;    // "nvidia-63", its name in sysfs
   std::string name;  // "GRID P4-1Q"
   int available = 0;
+  std::string description;  // "num_heads=4, frl_config=60, framebuffer=1024M, …"
 
   bool operator==(const MediatedType&) const = default;
 };

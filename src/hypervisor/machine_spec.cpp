@@ -124,6 +124,13 @@ void visit_fields(Visitor& visit, T& it) {
   visit("path", it.path);
 }
 template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, RdmaFunction>
+void visit_fields(Visitor& visit, T& it) {
+  visit("device", it.device);
+  visit("port", it.port);
+  visit("multiplexer", it.multiplexer);
+}
+template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, Nic>
 void visit_fields(Visitor& visit, T& it) {
   visit("key", it.key);
@@ -132,6 +139,7 @@ void visit_fields(Visitor& visit, T& it) {
   visit("mac", it.mac);
   visit("tap", it.tap);
   visit("linkUp", it.link_up);
+  visit("rdma", it.rdma);
 }
 template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, Floppy>
@@ -205,12 +213,19 @@ void visit_fields(Visitor& visit, T& it) {
   visit("forgedTransmits", it.forged_transmits);
 }
 template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, DeviceShare>
+void visit_fields(Visitor& visit, T& it) {
+  visit("type", it.type);
+  visit("uuid", it.uuid);
+}
+template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, PassthroughDevice>
 void visit_fields(Visitor& visit, T& it) {
   visit("key", it.key);
   visit("slot", it.slot);
   visit("address", it.address);
   visit("iommuGroup", it.iommu_group);
+  visit("share", it.share);
   visit("network", it.network);
 }
 template <class Visitor, class T>
@@ -416,6 +431,7 @@ void validate_nics(const MachineSpec& spec) {
     require(nic.slot >= 0 && nic.slot <= 9, id, "{}: slot {} is not one of 0…9", id, nic.slot);
     require(slots.insert(nic.slot).second, id, "{}: slot {} is taken by another NIC", id, nic.slot);
     require(is_mac(nic.mac), id, "{}: '{}' is not a MAC address", id, nic.mac);
+    require(!nic.rdma || nic.model == NicModel::vmxnet3, id, "{}: only a vmxnet3 has RDMA", id);
   }
 }
 
@@ -502,8 +518,8 @@ void validate_passthrough(const MachineSpec& spec) {
     require(device.slot >= 0 && device.slot < 16, id, "{}: slot {} is not one of 0…15", id,
             device.slot);
     require(slots.insert(device.slot).second, id, "{}: slot {} is taken", id, device.slot);
-    require(addresses.insert(device.address).second, id, "{}: {} is another device's too", id,
-            device.address);
+    require(device.share || addresses.insert(device.address).second, id,
+            "{}: {} is another device's too", id, device.address);
   }
 }
 
@@ -626,6 +642,8 @@ std::optional<std::string> unsavable_device(const MachineSpec& spec) {
   const auto nvme = std::ranges::find(spec.controllers, ControllerModel::nvme, &Controller::model);
   if (nvme != spec.controllers.end()) return device_id(*nvme);
   if (!spec.passthrough.empty()) return device_id(spec.passthrough.front());
+  for (const Nic& nic : spec.nics)
+    if (nic.rdma) return device_id(nic);
   return std::nullopt;
 }
 

@@ -103,6 +103,16 @@ struct Floppy {
   bool operator==(const Floppy&) const = default;
 };
 
+// The RDMA side of an adapter: verbs go to a device of the host, management datagrams to the
+// multiplexer (rdmacm-mux) that its guests share.
+struct RdmaFunction {
+  std::string device;  // mlx5_0
+  int port = 1;
+  std::string multiplexer;  // path of its socket
+
+  bool operator==(const RdmaFunction&) const = default;
+};
+
 struct Nic {
   int key = 0;
   NicModel model = NicModel::vmxnet3;
@@ -110,6 +120,7 @@ struct Nic {
   std::string mac;  // 00:50:56:aa:bb:cc
   std::string tap;  // name of the tap device; empty: a card with no cable
   bool link_up = true;
+  std::optional<RdmaFunction> rdma;  // of a vmxnet3: what makes it a paravirtual RDMA adapter
 
   bool operator==(const Nic&) const = default;
 };
@@ -195,6 +206,14 @@ struct NetworkFunction {
   bool operator==(const NetworkFunction&) const = default;
 };
 
+// A mediated device: part of a GPU.
+struct DeviceShare {
+  std::string type;  // as sysfs names it: nvidia-63
+  std::string uuid;
+
+  bool operator==(const DeviceShare&) const = default;
+};
+
 // A PCI device of the host that the guest has to itself; VFIO has it already. It keeps all of the
 // guest's memory in place, and its state cannot be saved.
 struct PassthroughDevice {
@@ -203,6 +222,7 @@ struct PassthroughDevice {
   std::string address;  // "0000:3b:00.0"
   int iommu_group = 0;
   std::optional<NetworkFunction> network;  // what it is told before the guest has it
+  std::optional<DeviceShare> share;  // the guest has that much of it; the group is the share's
 
   bool operator==(const PassthroughDevice&) const = default;
 };

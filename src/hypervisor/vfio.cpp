@@ -1,8 +1,6 @@
 #include "hypervisor/vfio.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/process.h"
@@ -10,12 +8,6 @@
 
 namespace virga::hypervisor {
 namespace {
-
-void write_attribute(const fs::path& path, const std::string& text) {
-  const Fd fd = open_file(path, O_WRONLY);
-  if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
-    throw system_error(path.string(), "cannot write to");
-}
 
 fs::path pci_bus(const std::string& root) {
   return fs::path(root.empty() ? "/" : root) / "sys/bus/pci";

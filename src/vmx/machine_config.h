@@ -120,7 +120,8 @@ struct OtherDevice {
 
 // --- Network -----------------------------------------------------------------------------------
 
-enum class AdapterModel { vlance, vmxnet, vmxnet2, vmxnet3, e1000, e1000e };
+enum class AdapterModel { vlance, vmxnet, vmxnet2, vmxnet3, e1000, e1000e, vrdma };
+enum class RdmaProtocol { rocev1, rocev2 };
 enum class AddressType {
   generated,  // this host derives it from uuid.bios
   assigned,   // "vpx": a center gave it
@@ -150,6 +151,7 @@ struct NetworkAdapter {
   bool guest_may_disconnect = true;  // allowGuestConnectionControl
   bool wake_on_lan = true;           // wakeOnPcktRcv
   bool upt_compatible = false;       // uptCompatibility
+  RdmaProtocol rdma_protocol = RdmaProtocol::rocev2;  // of model vrdma
   std::optional<int> pci_slot;
 
   bool operator==(const NetworkAdapter&) const = default;
@@ -208,7 +210,8 @@ struct SriovAdapter {
 constexpr std::string_view sriov_automatic = "Automatic-0000:00:00.0";
 
 // A PCI device of the host: the one with that id, or else any that is allowed and has the label.
-// Of an adapter with SR-IOV the id is that of the function it is to have if it can.
+// Of an adapter with SR-IOV the id is that of the function it is to have if it can. With `vgpu` it
+// is a share of any GPU that has the profile.
 struct PassthroughDevice {
   int number = 0;                    // pciPassthruN
   std::string id;                    // "0000:3b:00.0"
@@ -217,6 +220,7 @@ struct PassthroughDevice {
   std::string allowed;               // "10de:1bb3 8086:1572:8086:0001:02": with subsystem, revision
   std::string label;                 // empty: any
   std::optional<SriovAdapter> sriov;
+  std::string vgpu;  // "grid_p4-1q"
 
   bool operator==(const PassthroughDevice&) const = default;
 };
@@ -248,11 +252,15 @@ struct Tpm {
   bool operator==(const Tpm&) const = default;
 };
 
+enum class Renderer { automatic, software, hardware };  // of 3D
+
 struct Video {
   std::int64_t memory_bytes = 4 << 20;  // svga.vramSize
   int displays = 1;
   bool autodetect = false;
   bool enable_3d = false;
+  Renderer renderer = Renderer::automatic;
+  std::int64_t graphics_memory_bytes = 256 << 20;
 
   bool operator==(const Video&) const = default;
 };

@@ -81,6 +81,11 @@ void visit_keys(Keys& keys, PassthroughDevice& it) {
   keys.text("allowedDevices", it.allowed, "");
   keys.text("customLabel", it.label, "");
   visit_keys(keys, it.sriov);
+  keys.text("vgpu", it.vgpu, "");
+  if (keys.covers(!it.vgpu.empty())) {
+    std::string plugin = "vmiop";
+    keys.text("virtualDev", plugin, "");
+  }
 }
 
 // Calls visit(name, count, member) for each of these kinds: "serial", 32, their vector.

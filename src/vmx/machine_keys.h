@@ -36,8 +36,16 @@ inline constexpr Word<DiskMode> disk_mode_words[] = {
     {DiskMode::independent_nonpersistent, "independent-nonpersistent"}};
 inline constexpr Word<AdapterModel> adapter_words[] = {
     {AdapterModel::vlance, "vlance"},   {AdapterModel::vmxnet, "vmxnet"},
-    {AdapterModel::vmxnet2, "vmxnet2"}, {AdapterModel::vmxnet3, "vmxnet3"},
-    {AdapterModel::e1000, "e1000"},     {AdapterModel::e1000e, "e1000e"}};
+    {AdapterModel::vmxnet2, "vmxnet"},  {AdapterModel::vmxnet2, "vmxnet2"},
+    {AdapterModel::vmxnet3, "vmxnet3"}, {AdapterModel::e1000, "e1000"},
+    {AdapterModel::e1000e, "e1000e"},   {AdapterModel::vrdma, "vrdma"}};
+// What makes a VMXNET the enhanced one, VMXNET 2: "features".
+inline constexpr std::string_view enhanced_vmxnet = "15";
+inline constexpr Word<RdmaProtocol> rdma_words[] = {{RdmaProtocol::rocev2, "rocev2"},
+                                                    {RdmaProtocol::rocev1, "rocev1"}};
+inline constexpr Word<Renderer> renderer_words[] = {{Renderer::automatic, "automatic"},
+                                                    {Renderer::software, "software"},
+                                                    {Renderer::hardware, "hardware"}};
 inline constexpr Word<AddressType> address_words[] = {{AddressType::generated, "generated"},
                                                       {AddressType::assigned, "vpx"},
                                                       {AddressType::manual, "static"}};

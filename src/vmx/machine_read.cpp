@@ -176,6 +176,10 @@ NetworkAdapter read_adapter(const Section& section, int number, const MachineCon
   adapter.model =
       section.word<AdapterModel>("virtualDev", adapter_words,
                                  default_adapter_model(machine.guest_os, machine.hardware_version));
+  if (adapter.model == AdapterModel::vmxnet && section.text("features") == enhanced_vmxnet)
+    adapter.model = AdapterModel::vmxnet2;
+  adapter.rdma_protocol =
+      section.word<RdmaProtocol>("deviceProtocol", rdma_words, RdmaProtocol::rocev2);
   adapter.network = section.text("networkName");
   adapter.connection_type = section.text("connectionType");
   adapter.distributed_port = read_distributed_port(section);
@@ -369,10 +373,14 @@ MachineConfig read(const VmxFile& file) {
   config.memory = read_allocation(file, "sched.mem.");
   read_boot_and_power(machine, config);
   read_files_and_tools(machine, config);
-  config.video = {.memory_bytes = machine.number("svga.vramSize", 4 << 20, 0, 1LL << 40),
-                  .displays = machine.small_number("svga.numDisplays", 1, 1, 64),
-                  .autodetect = machine.flag("svga.autodetect", false),
-                  .enable_3d = machine.flag("mks.enable3d", false)};
+  config.video = {
+      .memory_bytes = machine.number("svga.vramSize", 4 << 20, 0, 1LL << 40),
+      .displays = machine.small_number("svga.numDisplays", 1, 1, 64),
+      .autodetect = machine.flag("svga.autodetect", false),
+      .enable_3d = machine.flag("mks.enable3d", false),
+      .renderer = machine.word<Renderer>("mks.use3dRenderer", renderer_words, Renderer::automatic),
+      .graphics_memory_bytes = machine.number("svga.graphicsMemoryKB", 256 << 10, 0, 1LL << 32)
+                               << 10};
   read_usb(machine, config);
   read_devices(file, config);
   read_kinds(file, config);

@@ -157,6 +157,9 @@ void Rendering::video_and_usb(const MachineConfig& config) {
   put_number("svga.numDisplays", config.video.displays, 1);
   put_flag("svga.autodetect", config.video.autodetect, false);
   put_flag("mks.enable3d", config.video.enable_3d, false);
+  put_text("mks.use3dRenderer", word_of<Renderer>(renderer_words, config.video.renderer),
+           "automatic");
+  put_number("svga.graphicsMemoryKB", config.video.graphics_memory_bytes >> 10, 256 << 10);
   put_flag("usb.present", config.usb.uhci, false);
   put_flag("ehci.present", config.usb.ehci, false);
   put_flag("usb_xhci.present", config.usb.xhci, false);
@@ -214,6 +217,9 @@ void Rendering::other_device(const OtherDevice& device) {
 void Rendering::adapter(const NetworkAdapter& adapter) {
   begin_device("network adapter", fmt::format("ethernet{}", adapter.number));
   put("virtualDev", word_of<AdapterModel>(adapter_words, adapter.model));
+  if (adapter.model == AdapterModel::vmxnet2) put("features", enhanced_vmxnet);
+  if (adapter.model == AdapterModel::vrdma)
+    put("deviceProtocol", word_of<RdmaProtocol>(rdma_words, adapter.rdma_protocol));
   put_text("networkName", adapter.network);
   put_text("connectionType", adapter.connection_type);
   if (const auto& port = adapter.distributed_port) {

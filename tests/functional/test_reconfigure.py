@@ -146,7 +146,7 @@ def test_extra_options_are_kept(client, make_vm):
 
 def test_a_device_that_is_not_served_is_refused(client, make_vm):
     vm = make_vm("unsupported", bare=True)
-    device = vim.vm.device.VirtualVmxnet2(key=-1)
+    device = vim.vm.device.VirtualBusLogicController(key=-1, busNumber=1, sharedBus="noSharing")
     with fault((vmodl.fault.NotSupported, vim.fault.DeviceUnsupportedForVmPlatform,
                 vim.fault.InvalidDeviceSpec)):
         change(client, vm, added(device))

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "hypervisor/qemu/devices.h"
 #include "hypervisor/vfio.h"
 
@@ -104,7 +106,8 @@ class Builder {
                     (spec_.nested_virtualization ? "" : ",vmx=off,svm=off"));
     add("-smp", fmt::format("cpus={},sockets={},cores={},threads=1", spec_.vcpus,
                             spec_.vcpus / spec_.cores_per_socket, spec_.cores_per_socket));
-    add("-object", fmt::format("memory-backend-ram,id=memory,size={}M", spec_.memory_mib));
+    add("-object", fmt::format("memory-backend-ram,id=memory,size={}M{}", spec_.memory_mib,
+                               has_rdma() ? ",share=on" : ""));
     add("-m", fmt::format("{}M", spec_.memory_mib));
     if (!spec_.bios_uuid.empty()) add("-uuid", spec_.bios_uuid);
     add_identity();
@@ -237,7 +240,26 @@ class Builder {
                          : fmt::format("tap,id={},fd={}", netdev_id(nic),
                                        inherit({.kind = Inherited::Kind::tap, .key = nic.key})));
       add_device(nic_device(spec_, nic, netdev_id(nic)));
+      if (nic.rdma) add_rdma(nic);
     }
+  }
+
+  // QEMU registers the guest's memory with the host's device through a second mapping of it.
+  bool has_rdma() const {
+    return std::ranges::any_of(spec_.nics, [](const Nic& nic) { return nic.rdma.has_value(); });
+  }
+
+  void add_rdma(const Nic& nic) {
+    const std::string chardev = device_id(nic) + "-datagrams";
+    add("-chardev", fmt::format("socket,id={},path={}", chardev, escape(nic.rdma->multiplexer)));
+    add_device(rdma_device(nic, netdev_id(nic), chardev));
+    lock_memory();
+  }
+
+  // Devices of the host reach into the guest's memory: it must stay where it is.
+  void lock_memory() {
+    constexpr std::uint64_t beside_memory = 1ULL << 30;  // what devices map of their own
+    line_.locked_bytes = (spec_.memory_mib << 20) + beside_memory;
   }
 
   void add_ports() {
@@ -322,8 +344,7 @@ class Builder {
   // QEMU knows a VFIO group by its path alone.
   void add_passthrough() {
     if (spec_.passthrough.empty()) return;
-    constexpr std::uint64_t beside_memory = 1ULL << 30;  // what devices map of their own
-    line_.locked_bytes = (spec_.memory_mib << 20) + beside_memory;
+    lock_memory();
     line_.nodes.emplace_back("/dev/vfio/vfio");
     add_device(passthrough_bridge());
     for (const PassthroughDevice& device : spec_.passthrough) {

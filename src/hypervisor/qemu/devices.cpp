@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "hypervisor/mediated_device.h"
+
 namespace virga::hypervisor {
 namespace {
 
@@ -283,8 +285,20 @@ json::object nic_device(const MachineSpec& spec, const Nic& nic, const std::stri
                          {"addr", pci_slot(first_nic_slot + nic.slot)},
                          {"mac", nic.mac},
                          {"netdev", netdev}};
+  if (nic.rdma) device["multifunction"] = true;
   set_boot_index(device, spec, device_id(nic));
   return device;
+}
+
+json::object rdma_device(const Nic& nic, const std::string& netdev, const std::string& chardev) {
+  return {{"driver", "pvrdma"},
+          {"id", device_id(nic) + "-rdma"},
+          {"bus", "pci.0"},
+          {"addr", fmt::format("{:#x}.1", first_nic_slot + nic.slot)},
+          {"ibdev", nic.rdma->device},
+          {"ibport", nic.rdma->port},
+          {"netdev", netdev},
+          {"mad-chardev", chardev}};
 }
 
 // The files below the last one are open for writing too, since they are merged into; what nobody
@@ -423,11 +437,14 @@ json::object passthrough_bridge() {
 }
 
 json::object passthrough_device(const PassthroughDevice& device) {
-  return {{"driver", "vfio-pci"},
-          {"id", device_id(device)},
-          {"host", device.address},
-          {"bus", "passthrough"},
-          {"addr", pci_slot(device.slot + 1)}};
+  json::object described = {{"driver", "vfio-pci"}, {"id", device_id(device)}};
+  if (device.share)
+    described["sysfsdev"] = mediated_device_path(device.share->uuid);
+  else
+    described["host"] = device.address;
+  described["bus"] = "passthrough";
+  described["addr"] = pci_slot(device.slot + 1);
+  return described;
 }
 
 json::object watchdog_device(const Watchdog& watchdog) {

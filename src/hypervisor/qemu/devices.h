@@ -40,6 +40,8 @@ std::vector<json::object> sound_devices(const SoundCard& card, const std::string
 // The bridge that devices of the host hang on.
 json::object passthrough_bridge();
 json::object passthrough_device(const PassthroughDevice& device);
+// The second function of the NIC, which has one of RDMA.
+json::object rdma_device(const Nic& nic, const std::string& netdev, const std::string& chardev);
 json::object watchdog_device(const Watchdog& watchdog);
 // `netdev`: the id of its network backend.
 json::object nic_device(const MachineSpec& spec, const Nic& nic, const std::string& netdev);

@@ -57,8 +57,7 @@ TEST(ConfigTarget, ListsPciDevicesThatVmsCanHave) {
        .device = 0x1bb3,
        .class_code = 0x030200,
        .driver = "vfio-pci",
-       .iommu_group = 17,
-       .mediated = {{"nvidia-63", "GRID P4-1Q", 8}}},
+       .iommu_group = 17},
       {.address = "0000:5e:00.0",
        .driver = "i40e",
        .iommu_group = 20,
@@ -81,8 +80,6 @@ TEST(ConfigTarget, ListsPciDevicesThatVmsCanHave) {
   EXPECT_EQ(target.sriov[1]->pciDevice.id, "0000:5e:02.0");
   EXPECT_EQ(target.sriov[1]->pnic, "ens3f0");
   EXPECT_TRUE(target.sriov[1]->virtualFunction);
-  ASSERT_EQ(target.sharedGpuPassthroughTypes.size(), 1u);
-  EXPECT_EQ(target.sharedGpuPassthroughTypes[0]->vgpu, "GRID P4-1Q");
 }
 
 }  // namespace

@@ -359,6 +359,12 @@ INSTANTIATE_TEST_SUITE_P(
                    config.network_adapters[0].model = vmx::AdapterModel::vmxnet2;
                  },
                  "Network adapter 1 (VirtualVmxnet2)"},
+        Unserved{"renderer",
+                 [](auto& config, auto&) {
+                   config.video.enable_3d = true;
+                   config.video.renderer = vmx::Renderer::hardware;
+                 },
+                 "a hardware renderer of 3D"},
         Unserved{"passthrough",
                  [](auto& config, auto&) {
                    config.other_devices = {{{vmx::Bus::scsi, 0, 5}, "scsi-passthru"}};

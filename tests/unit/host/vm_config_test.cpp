@@ -375,7 +375,21 @@ INSTANTIATE_TEST_SUITE_P(
                     it.videoRamSizeInKB = 1;
                     add(s, it);
                   },
-                  "1 KB are not within", 1, "virtualDeviceSpec.device.videoRamSizeInKB"}),
+                  "1 is not within", 1, "virtualDeviceSpec.device.videoRamSizeInKB"},
+        BadDevice{"displays",
+                  [](Spec& s) {
+                    vim::VirtualMachineVideoCard it;
+                    it.numDisplays = 11;
+                    add(s, it);
+                  },
+                  "11 is not within", 1, "virtualDeviceSpec.device.numDisplays"},
+        BadDevice{"renderer",
+                  [](Spec& s) {
+                    vim::VirtualMachineVideoCard it;
+                    it.use3dRenderer = "voodoo";
+                    add(s, it);
+                  },
+                  "no renderer 'voodoo'", 1, "virtualDeviceSpec.device.use3dRenderer"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST_F(VmCreation, FilesThatAreInTheWayAreNamed) {
@@ -530,10 +544,6 @@ INSTANTIATE_TEST_SUITE_P(
                  "config.vmProfile (a VirtualMachineDefinedProfileSpec)"},
         Unserved{"bus_logic", add_plain<vim::VirtualBusLogicController>,
                  "adding a VirtualBusLogicController"},
-        Unserved{"vmxnet2", [](Spec& s) { add(s, card<vim::VirtualVmxnet2>("Lab")); },
-                 "adding a VirtualVmxnet2"},
-        Unserved{"rdma", [](Spec& s) { add(s, card<vim::VirtualVmxnet3Vrdma>("Lab")); },
-                 "adding a VirtualVmxnet3Vrdma"},
         Unserved{"distributed_port",
                  [](Spec& s) {
                    auto it = card<vim::VirtualVmxnet3>("Lab");
@@ -605,14 +615,7 @@ INSTANTIATE_TEST_SUITE_P(
                    add(s, controller<vim::VirtualLsiLogicController>(-1));
                    add_new_disk(s, disk(-1, 1024, "", 9));
                  },
-                 "unit 9 of SCSI controller 0"},
-        Unserved{"displays",
-                 [](Spec& s) {
-                   vim::VirtualMachineVideoCard it;
-                   it.numDisplays = 2;
-                   add(s, it);
-                 },
-                 "config.deviceChange[0].device.numDisplays"}),
+                 "unit 9 of SCSI controller 0"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 // --- Values out of bounds ----------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // The devices with a file of their own (vm_device_*.cpp): from the API to the .vmx, back to the
 // API, and to the hypervisor.
 #include "base/error.h"
+#include "base/uuid.h"
 #include "host/config_target.h"
 #include "host/pci_patterns.h"
 #include "host/serial_uri.h"
@@ -437,11 +438,6 @@ TEST_F(VmPassthrough, WhatCannotBePassedThroughIsNamed) {
   spec = {};
   add(spec, device_at_place("0000:99:00.0"));
   expect_fault<vim::InvalidDeviceBacking>("no PCI device '0000:99:00.0'", [&] { change_vm(spec); });
-  spec = {};
-  vim::VirtualPCIPassthroughVmiopBackingInfo vgpu;
-  vgpu.vgpu = "grid_p4-1q";
-  add(spec, with_backing(model::share(std::move(vgpu))));
-  expect_fault<vim::NotSupported>("VmiopBackingInfo", [&] { change_vm(spec); });
   present.hardware_version = 15;
   spec = {};
   add(spec, any_gpu());
@@ -581,6 +577,146 @@ TEST_F(VmSriov, WhatNoAdapterCanBeIsNamed) {
   present.hardware_version = 9;
   add(spec, function_of(""));
   expect_fault<vim::DeviceUnsupportedForVmVersion>("vmx-10", [&] { change_vm(spec); });
+}
+
+// --- Virtual GPUs ------------------------------------------------------------------------------
+
+// Two GPUs that are divided, the first with less left, and one that is not.
+struct VmVgpu : VmPassthrough {
+  VmVgpu() {
+    for (auto& device : devices.pci) {
+      device.driver = "nvidia";
+      device.mediated = {{"nvidia-63", "GRID P4-1Q", 1}, {"nvidia-64", "GRID P4-2Q", 0}};
+    }
+    devices.pci[1].mediated[0].available = 3;
+    devices.pci.push_back(devices.pci[1]);
+    devices.pci[2].address = "0000:d8:00.0";
+    devices.pci[2].mediated[0].name = "GRID P4-8Q";
+    graphics.hostDefaultGraphicsType = "sharedDirect";
+    auto& kept = graphics.deviceType.emplace_back();
+    kept.deviceId = "0000:d8:00.0";
+    kept.graphicsType = "shared";
+    around.context.graphics = [this] { return graphics; };
+  }
+  vim::HostGraphicsConfig graphics;
+};
+
+vim::VirtualPCIPassthrough vgpu(const std::string& profile) {
+  vim::VirtualPCIPassthroughVmiopBackingInfo backing;
+  backing.vgpu = profile;
+  return with_backing(model::share(std::move(backing)));
+}
+
+TEST_F(VmVgpu, AProfileIsAShareOfTheGpuWithMostLeft) {
+  for (int i = 0; i < 3; ++i) add(spec, vgpu("grid_p4-1q"));
+  apply();
+  EXPECT_THAT(addresses(), ElementsAre("0000:af:00.0", "0000:af:00.0", "0000:3b:00.0"));
+  const auto shares = machine().passthrough;
+  EXPECT_EQ(shares[0].share->type, "nvidia-63");
+  EXPECT_NE(shares[0].share->uuid, shares[1].share->uuid);
+  EXPECT_EQ(shares[0].share->uuid, machine().passthrough[0].share->uuid);
+  EXPECT_TRUE(is_uuid(shares[0].share->uuid));
+  graphics.sharedPassthruAssignmentPolicy = "consolidation";
+  EXPECT_THAT(addresses(), ElementsAre("0000:3b:00.0", "0000:af:00.0", "0000:af:00.0"));
+  add(spec, vgpu("grid_p4-1q"));
+  apply();
+  EXPECT_EQ(machine().passthrough.size(), 4u);
+  devices.pci[0].mediated[0].available = 0;
+  expect_fault<vim::InsufficientGraphicsResourcesFault>("PCI device 3: no GPU", [&] { machine(); });
+  add(spec, vgpu("grid_p4-1q"));
+  expect_fault<vim::TooManyDevices>("at most 4 virtual GPUs", [&] { change_vm(spec); });
+}
+
+TEST_F(VmVgpu, AProfileIsShownAndSurvivesItsVmx) {
+  add(spec, vgpu("grid_p4-2q"));
+  apply();
+  const auto info = this->info();
+  const auto* backing = device_at<vim::VirtualPCIPassthrough>(info, 13000)
+                            .backing.as<vim::VirtualPCIPassthroughVmiopBackingInfo>();
+  ASSERT_NE(backing, nullptr);
+  EXPECT_EQ(backing->vgpu, "grid_p4-2q");
+  EXPECT_EQ(config_summary(present, around.context).numVmiopBackings, 1);
+  const auto file = vmx::make_vmx(present);
+  EXPECT_EQ(file.get("pciPassthru0.virtualDev"), "vmiop");
+  EXPECT_EQ(vmx::read(file).passthrough, present.passthrough);
+  expect_fault<vim::NotSupported>("PCI device 0", [&] { require_savable(present); });
+}
+
+TEST_F(VmVgpu, AProfileThatNoGpuHasIsNamed) {
+  add(spec, vgpu("grid_p4-8q"));
+  const auto fault =
+      expect_fault<vim::InvalidDeviceBacking>("the profile 'grid_p4-8q'", [&] { change_vm(spec); });
+  EXPECT_EQ(fault.property, "virtualDeviceSpec.device.backing.vgpu");
+  present.hardware_version = 10;
+  expect_fault<vim::DeviceUnsupportedForVmVersion>("vmx-11", [&] { change_vm(spec); });
+}
+
+// --- RDMA, old adapters and the video card -----------------------------------------------------
+
+template <class Card>
+Card card_on(const std::string& network) {
+  Card card;
+  card.key = -1;
+  vim::VirtualEthernetCardNetworkBackingInfo backing;
+  backing.deviceName = network;
+  card.backing = model::share(std::move(backing));
+  return card;
+}
+
+TEST_F(VmSriov, AnRdmaAdapterIsAVmxnet3WithADeviceOfAnUplink) {
+  auto card = card_on<vim::VirtualVmxnet3Vrdma>("Lab");
+  card.deviceProtocol = "rocev1";
+  add(spec, card);
+  apply();
+  EXPECT_EQ(device_at<vim::VirtualVmxnet3Vrdma>(info(), 4001).deviceProtocol, "rocev1");
+  EXPECT_EQ(vmx::read(vmx::make_vmx(present)).network_adapters, present.network_adapters);
+  expect_fault<vim::GenericVmConfigFault>("no uplink of the network 'Lab' has RDMA",
+                                          [&] { machine(); });
+  devices.rdma = {{"mlx5_0", "ens3f0"}, {"mlx5_1", "ens3f1"}};
+  const auto nic = machine().nics.at(1);
+  EXPECT_EQ(nic.model, hypervisor::NicModel::vmxnet3);
+  EXPECT_EQ(nic.rdma, (hypervisor::RdmaFunction{"mlx5_1", 1, "/run/rdmacm-mux-mlx5_1-1"}));
+  expect_fault<vim::NotSupported>("Network adapter 2", [&] { require_savable(present); });
+  add(spec, card);
+  expect_fault<vim::DeviceHotPlugNotSupported>("VirtualVmxnet3Vrdma",
+                                               [&] { change_vm(spec, true); });
+  spec = {};
+  edit<vim::VirtualVmxnet3Vrdma>(spec, info(), 4001, [](auto& it) { it.deviceProtocol = "iwarp"; });
+  expect_fault<vim::InvalidDeviceSpec>("no RDMA protocol 'iwarp'", [&] { change_vm(spec); });
+  present.hardware_version = 11;
+  spec = {};
+  add(spec, card);
+  expect_fault<vim::DeviceUnsupportedForVmVersion>("vmx-13", [&] { change_vm(spec); });
+}
+
+TEST_F(VmDevices, AVmxnet2IsKeptAndNotStarted) {
+  add(spec, card_on<vim::VirtualVmxnet2>("Lab"));
+  apply();
+  EXPECT_NO_THROW(device_at<vim::VirtualVmxnet2>(info(), 4001));
+  EXPECT_EQ(vmx::read(vmx::make_vmx(present)).network_adapters, present.network_adapters);
+  expect_fault<vim::NotSupported>("Network adapter 2 (VirtualVmxnet2)", [&] { machine(); });
+  add(spec, card_on<vim::VirtualVmxnet2>("Lab"));
+  expect_fault<vim::DeviceHotPlugNotSupported>("VirtualVmxnet2", [&] { change_vm(spec, true); });
+}
+
+TEST_F(VmDevices, AVideoCardIsKeptAsItIsAskedFor) {
+  vim::VirtualMachineVideoCard card;
+  card.key = 500;
+  card.numDisplays = 4;
+  card.useAutoDetect = true;
+  card.enable3DSupport = true;
+  card.graphicsMemorySizeInKB = 512 << 10;
+  add(spec, card);
+  apply();
+  const auto info = this->info();
+  const auto& shown = device_at<vim::VirtualMachineVideoCard>(info, 500);
+  EXPECT_EQ(shown.numDisplays, 4);
+  EXPECT_EQ(shown.graphicsMemorySizeInKB, 512 << 10);
+  EXPECT_EQ(vmx::read(vmx::make_vmx(present)).video, present.video);
+  machine();
+  EXPECT_THAT(warnings, ElementsAre(HasSubstr("one display, of 4"), HasSubstr("no 3D")));
+  edit<vim::VirtualMachineVideoCard>(spec, info, 500, [](auto& it) { it.numDisplays = 2; });
+  expect_fault<vim::InvalidPowerState>("The video card", [&] { change_vm(spec, true); });
 }
 
 TEST(PciPatterns, SurviveTheirText) {

@@ -384,6 +384,43 @@ TEST(CommandLine, PassesDevicesThroughWithAllMemoryInPlace) {
   EXPECT_EQ(build_command_line(without, platform, "/run", false).locked_bytes, 0u);
 }
 
+TEST(CommandLine, GivesAShareOfAGpu) {
+  MachineSpec spec = full_spec();
+  for (PassthroughDevice& device : spec.passthrough) {
+    device.address = "0000:3b:00.0";
+    device.share = DeviceShare{"nvidia-63", "0f9c7f4e-0000-4000-8000-000000000001"};
+  }
+  validate(spec);
+  EXPECT_EQ(machine_spec_from_json(to_json(spec)), spec);
+  const DevicesById devices = devices_of(build_command_line(spec, platform, "/run", false));
+  EXPECT_EQ(json::serialize(devices.at("passthrough-13000")),
+            R"({"driver":"vfio-pci","id":"passthrough-13000",)"
+            R"("sysfsdev":"/sys/bus/mdev/devices/0f9c7f4e-0000-4000-8000-000000000001",)"
+            R"("bus":"passthrough","addr":"0x1"})");
+}
+
+// QEMU 7.2 takes these arguments; beyond them it needs a device with RDMA.
+TEST(CommandLine, GivesAnAdapterRdmaOnSharedMemory) {
+  MachineSpec spec = full_spec();
+  spec.passthrough.clear();
+  spec.nics[0].rdma = RdmaFunction{"mlx5_0", 1, "/run/mux"};
+  validate(spec);
+  EXPECT_EQ(machine_spec_from_json(to_json(spec)), spec);
+  EXPECT_EQ(unsavable_device(spec), "nic-4000");
+  const CommandLine line = build_command_line(spec, platform, "/run", false);
+  const DevicesById devices = devices_of(line);
+  EXPECT_EQ(devices.at("nic-4000").at("multifunction"), true);
+  EXPECT_EQ(json::serialize(devices.at("nic-4000-rdma")),
+            R"({"driver":"pvrdma","id":"nic-4000-rdma","bus":"pci.0","addr":"0xc.1",)"
+            R"("ibdev":"mlx5_0","ibport":1,"netdev":"nic-4000-net",)"
+            R"("mad-chardev":"nic-4000-datagrams"})");
+  EXPECT_THAT(joined(line), HasSubstr("socket,id=nic-4000-datagrams,path=/run/mux\n"));
+  EXPECT_THAT(joined(line), HasSubstr("id=memory,size=2048M,share=on\n"));
+  EXPECT_EQ(line.locked_bytes, (2048ULL << 20) + (1ULL << 30));
+  spec.nics[0].model = NicModel::e1000;
+  EXPECT_EQ(failure_of([&] { validate(spec); }).kind(), ErrorKind::invalid_argument);
+}
+
 TEST(CommandLine, CallsTheFarEndOfASerialLine) {
   MachineSpec spec = full_spec();
   spec.serial_ports[2].network = {.host = "spc.lab", .port = 23, .server = false, .telnet = true};

@@ -6,7 +6,8 @@
 #include "../expect_error.h"
 #include "base/sysfs.h"
 #include "fake_machine.h"
-#include "hypervisor/host_probe.h"
+#include "hypervisor/host_devices.h"
+#include "hypervisor/mediated_device.h"
 
 namespace virga::hypervisor {
 namespace {
@@ -20,6 +21,7 @@ struct Passthrough : FakeMachine {
     device("0000:3b:00.0", "0x10de", "0x1bb3", "0x030200", 17);
     put(at("0000:3b:00.0") + "/mdev_supported_types/nvidia-63/name", "GRID P4-1Q\n");
     put(at("0000:3b:00.0") + "/mdev_supported_types/nvidia-63/available_instances", "8\n");
+    put(at("0000:3b:00.0") + "/mdev_supported_types/nvidia-63/description", "framebuffer=1024M\n");
     device("0000:5e:00.0", "0x8086", "0x1572", "0x020000", 20);
     put(at("0000:5e:00.0") + "/sriov_totalvfs", "64\n");
     put(at("0000:5e:00.0") + "/sriov_numvfs", "1\n");
@@ -54,7 +56,8 @@ TEST_F(Passthrough, DevicesAreListedWithWhatCanBeDoneWithThem) {
   EXPECT_EQ(gpu.iommu_group, 17);
   EXPECT_EQ(gpu.revision, 0xa1);
   EXPECT_TRUE(gpu.can_be_passed_through());
-  EXPECT_THAT(gpu.mediated, ElementsAre(MediatedType{"nvidia-63", "GRID P4-1Q", 8}));
+  EXPECT_THAT(gpu.mediated,
+              ElementsAre(MediatedType{"nvidia-63", "GRID P4-1Q", 8, "framebuffer=1024M"}));
   const PciDevice card = probed("0000:5e:00.0");
   EXPECT_THAT(card.functions, ElementsAre("0000:5e:02.0"));
   EXPECT_EQ(card.most_functions, 64);
@@ -93,6 +96,30 @@ TEST_F(Passthrough, ACardIsDividedIntoFunctionsForVfio) {
   EXPECT_THAT(failure.what(), HasSubstr("0000:5e:00.0 made no virtual function 1"));
   divide_for_vfio("0000:5e:00.0", 0, root);
   EXPECT_EQ(text(at("0000:5e:00.0") + "/sriov_numvfs"), "0");
+}
+
+// As above: what the kernel makes and removes is there all along.
+TEST_F(Passthrough, AGpuIsSharedUnderAUuid) {
+  const DeviceShare share{"nvidia-63", "0f9c7f4e-0000-4000-8000-000000000001"};
+  const std::string made = "sys/bus/mdev/devices/" + share.uuid;
+  put(at("0000:3b:00.0") + "/mdev_supported_types/nvidia-63/create", "");
+  put(made + "/remove", "");
+  EXPECT_EQ(failure_of([&] { create_mediated_device("0000:3b:00.0", share, root); }).kind(),
+            ErrorKind::io);
+  link(made + "/iommu_group", "sys/kernel/iommu_groups/40");
+  EXPECT_EQ(create_mediated_device("0000:3b:00.0", share, root), 40);
+  EXPECT_EQ(text(at("0000:3b:00.0") + "/mdev_supported_types/nvidia-63/create"), share.uuid);
+  EXPECT_EQ(text(made + "/remove"), "1");
+  const DeviceShare other{"nvidia-99", share.uuid};
+  EXPECT_EQ(failure_of([&] { create_mediated_device("0000:3b:00.0", other, root); }).kind(),
+            ErrorKind::not_found);
+  fs::remove_all(root + "/" + made);
+  EXPECT_NO_THROW(remove_mediated_device(share.uuid, root));
+}
+
+TEST_F(Passthrough, RdmaDevicesAreKnownByTheirCards) {
+  put("sys/class/infiniband/mlx5_0/device/net/ens3f0/address", "00:11:22:33:44:55\n");
+  EXPECT_THAT(probe_host_devices(root).rdma, ElementsAre(RdmaDevice{"mlx5_0", "ens3f0"}));
 }
 
 TEST(NetworkFunction, IsHeldToItsAddressByItsCard) {

@@ -397,6 +397,21 @@ TEST(MacAddresses, AvoidThoseOfOthers) {
   EXPECT_EQ(machine.network_adapters[0].generated_offset, 10);
 }
 
+TEST(AdapterModel, IsTheEnhancedVmxnetByItsFeatures) {
+  const std::string text =
+      "virtualHW.version = \"7\"\n"
+      "ethernet0.present = \"TRUE\"\nethernet0.virtualDev = \"vmxnet\"\n"
+      "ethernet1.present = \"TRUE\"\nethernet1.virtualDev = \"vmxnet\"\n"
+      "ethernet1.features = \"15\"\n";
+  VmxFile file = VmxFile::parse(text, "old.vmx");
+  const MachineConfig machine = read(file);
+  EXPECT_EQ(machine.network_adapters.at(0).model, AdapterModel::vmxnet);
+  EXPECT_EQ(machine.network_adapters.at(1).model, AdapterModel::vmxnet2);
+  write(machine, file);
+  EXPECT_EQ(file.serialise(), text);
+  EXPECT_EQ(read(make_vmx(machine)).network_adapters, machine.network_adapters);
+}
+
 TEST(AdapterModel, DependsOnTheGuestWhereTheFileDoesNotSay) {
   EXPECT_EQ(default_adapter_model("winxppro", 19), AdapterModel::vlance);
   EXPECT_EQ(default_adapter_model("debian11-64", 19), AdapterModel::e1000);

@@ -121,11 +121,14 @@ std::vector<FileInfo> FolderReader::read(const std::string& only) {
 
 // A .vmdk is a disk when it reads as one; a damaged descriptor is still shown as the disk it was.
 void FolderReader::find_disks() {
+  std::vector<std::string> tracks;
   for (const auto& [name, item] : items_) {
     if (!S_ISREG(item.status.st_mode)) continue;
     if (vmx::DatastorePath("x", name).extension() != ".vmdk") continue;
     try {
-      std::vector<Location> extents = extent_files(location(name), read_descriptor(location(name)));
+      const vmx::VmdkDescriptor descriptor = read_descriptor(location(name));
+      std::vector<Location> extents = extent_files(location(name), descriptor);
+      if (track_file(location(name), descriptor)) tracks.push_back(descriptor.change_track_file);
       for (const Location& extent : extents)
         extent_names_.insert(vmx::DatastorePath("x", extent.path).name());
       extents_of_disks_.emplace(name, std::move(extents));
@@ -134,6 +137,7 @@ void FolderReader::find_disks() {
     }
   }
   for (const std::string& name : extent_names_) extents_of_disks_.erase(name);
+  for (const std::string& name : tracks) extents_of_disks_.erase(name);
 }
 
 bool FolderReader::is_wanted(const std::string& name) const {

@@ -142,6 +142,27 @@ std::vector<Location> extent_files(const Location& disk, const VmdkDescriptor& d
   return files;
 }
 
+std::string track_file_name(const Location& disk) {
+  return vmx::DatastorePath(disk.datastore->name(), disk.path).stem() + "-ctk.vmdk";
+}
+
+std::optional<Location> track_file(const Location& disk, const VmdkDescriptor& descriptor) {
+  const std::string& name = descriptor.change_track_file;
+  if (name.empty() || name.find('/') != std::string::npos || name != track_file_name(disk))
+    return std::nullopt;
+  return disk.sibling(name);
+}
+
+std::vector<Location> track_files(const Location& disk, const VmdkDescriptor& descriptor) {
+  std::vector<Location> there;
+  const auto track = track_file(disk, descriptor);
+  if (!track) return there;
+  const std::string& name = descriptor.change_track_file;
+  for (const Location& file : {*track, disk.sibling(name + std::string(unfinished_track))})
+    if (file.datastore->exists(file.path)) there.push_back(file);
+  return there;
+}
+
 std::vector<OpenExtent> open_extents(const Location& disk, const VmdkDescriptor& descriptor,
                                      int flags) {
   if (descriptor.parent_cid != VmdkDescriptor::no_parent)
@@ -218,6 +239,7 @@ Occupants occupants_of(const Location& disk, const std::vector<Location>& extent
     found.locks = lock_files(disk, descriptor);
     for (Location& file : extent_files(disk, descriptor))
       if (file.datastore->exists(file.path)) found.extents.push_back(std::move(file));
+    for (Location& file : track_files(disk, descriptor)) found.extents.push_back(std::move(file));
   }
   for (const Location& extent : extents)
     if (!contains(found.extents, extent.path) && extent.datastore->exists(extent.path))

@@ -39,6 +39,14 @@ std::vector<Location> extent_locations(const Location& disk, DiskLayout layout, 
 // one that does not lie beside the descriptor.
 std::vector<Location> extent_files(const Location& disk, const vmx::VmdkDescriptor& descriptor);
 
+// "web-ctk.vmdk" for "web.vmdk", and where the descriptor says it is; nullopt when it names none,
+// or one that does not lie beside it.
+std::string track_file_name(const Location& disk);
+std::optional<Location> track_file(const Location& disk, const vmx::VmdkDescriptor& descriptor);
+// What is there of it: the file, and one that was to take its place.
+std::vector<Location> track_files(const Location& disk, const vmx::VmdkDescriptor& descriptor);
+constexpr std::string_view unfinished_track = "~";  // at the end of that one's name
+
 // An open extent, and where the disk's bytes lie in it.
 struct OpenExtent {
   enum class Kind {

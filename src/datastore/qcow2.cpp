@@ -1,5 +1,6 @@
 #include "datastore/qcow2.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "base/error.h"
@@ -28,12 +29,19 @@ enum Field : std::size_t {
   at_l1_offset = 40,
   at_refcount_offset = 48,
   at_refcount_clusters = 56,
+  at_incompatible_features = 72,
+  at_autoclear_features = 88,
   at_refcount_order = 96,
   at_header_length = 100,
 };
 
 constexpr std::uint32_t end_of_extensions = 0;
 constexpr std::uint32_t backing_format = 0xe2792aca;
+constexpr std::uint32_t bitmaps = 0x23852875;
+
+constexpr std::uint64_t extended_l2_entries = 1 << 4;      // of the incompatible features
+constexpr std::uint64_t bitmaps_are_valid = 1 << 0;        // of the autoclear features
+constexpr std::uint64_t offset_mask = 0x00fffffffffffe00;  // of entries of L1, L2 and bitmap tables
 struct Extension {
   std::uint32_t type;
   std::string data;
@@ -163,6 +171,119 @@ std::string with_backing(std::string_view beginning, const Qcow2Backing& backing
   const std::vector<Extension> extensions = read_extensions(beginning, name);
   std::string fixed(beginning.substr(0, check_header(beginning, name)));
   return assemble(std::move(fixed), extensions, backing, name);
+}
+
+namespace {
+
+std::string read_whole(const ReadImage& read, std::uint64_t offset, std::uint64_t length,
+                       const std::string& name) {
+  std::string bytes = read(offset, length);
+  if (bytes.size() != length) throw damaged(name, "it ends too early");
+  return bytes;
+}
+
+std::uint64_t cluster_size_of(std::string_view beginning, const std::string& name) {
+  const std::uint32_t bits = get32(beginning, at_cluster_bits);
+  if (bits < 9 || bits > 21) throw damaged(name, "its clusters are of an impossible size");
+  return 1ULL << bits;
+}
+
+std::uint64_t capacity_of(std::string_view beginning, const std::string& name) {
+  const std::uint64_t capacity = get64(beginning, at_capacity);
+  if (capacity > 1ULL << 62) throw damaged(name, "it is impossibly large");
+  return capacity;
+}
+
+// Of a table of 64-bit entries that the file must have room for.
+std::string read_table(const ReadImage& read, std::uint64_t offset, std::uint64_t entries,
+                       const std::string& name) {
+  constexpr std::uint64_t most = 1 << 25;  // entries; QEMU's own limit of L1 is 2^22
+  if (entries > most) throw damaged(name, "a table in it is too long");
+  return read_whole(read, offset, entries * 8, name);
+}
+
+struct Bitmap {
+  std::uint64_t table_offset;
+  std::uint64_t clusters;     // entries of the table
+  std::uint64_t granularity;  // bytes a bit stands for
+};
+
+// The only entry of the directory of bitmaps.
+Bitmap find_bitmap(const ReadImage& read, std::string_view beginning, const std::string& name) {
+  const std::vector<Extension> extensions = read_extensions(beginning, name);
+  const auto found = std::ranges::find(extensions, bitmaps, &Extension::type);
+  const bool is_valid = get64(beginning, at_autoclear_features) & bitmaps_are_valid;
+  if (found == extensions.end() || found->data.size() < 24 || !is_valid ||
+      get32(found->data, 0) != 1)
+    throw damaged(name, "it has no bitmap");
+  const std::string entry = read_whole(read, get64(found->data, 16), 24, name);
+  const auto flags = get32(entry, 12);
+  const auto type = get(entry, 16, 1), granularity_bits = get(entry, 17, 1);
+  if (flags & 1) throw damaged(name, "its bitmap was not brought to its end");
+  if (type != 1 || granularity_bits < 9 || granularity_bits > 31)
+    throw damaged(name, "its bitmap is of an unknown kind");
+  return {get64(entry, 0), get32(entry, 8), 1ULL << granularity_bits};
+}
+
+// `bits` as one number each, the lowest of a byte first, standing for `granularity` bytes from
+// `offset` on.
+void add_marked(std::vector<vmx::Area>& areas, std::string_view bits, std::uint64_t offset,
+                std::uint64_t granularity) {
+  for (std::size_t at = 0; at < bits.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(bits[at]);
+    for (unsigned bit = 0; byte >> bit != 0; ++bit) {
+      if (!(byte >> bit & 1)) continue;
+      const std::uint64_t from = offset + (at * 8 + bit) * granularity;
+      if (!areas.empty() && areas.back().end() == from)
+        areas.back().length += granularity;
+      else
+        areas.push_back({from, granularity});
+    }
+  }
+}
+
+}  // namespace
+
+vmx::Areas allocated_areas(const ReadImage& read, const std::string& name) {
+  const std::string beginning = read(0, qcow2_header_size);
+  check_header(beginning, name);
+  if (get64(beginning, at_incompatible_features) & extended_l2_entries)
+    throw error(ErrorKind::unsupported, name, "{} has clusters in parts", name);
+  const std::uint64_t cluster = cluster_size_of(beginning, name);
+  const std::uint64_t capacity = capacity_of(beginning, name);
+  const std::uint64_t l2_entries = cluster / 8, reach = l2_entries * cluster;
+  const std::string l1 =
+      read_table(read, get64(beginning, at_l1_offset), (capacity + reach - 1) / reach, name);
+  std::vector<vmx::Area> areas;
+  for (std::uint64_t table = 0; table * 8 < l1.size(); ++table) {
+    const std::uint64_t offset = get64(l1, table * 8) & offset_mask;
+    if (offset == 0) continue;
+    const std::string l2 = read_table(read, offset, l2_entries, name);
+    for (std::uint64_t entry = 0; entry < l2_entries; ++entry)
+      if (get64(l2, entry * 8) != 0) areas.push_back({table * reach + entry * cluster, cluster});
+  }
+  return vmx::clipped(vmx::united(std::move(areas)), 0, capacity);
+}
+
+vmx::Areas bitmap_areas(const ReadImage& read, const std::string& name) {
+  const std::string beginning = read(0, qcow2_header_size);
+  check_header(beginning, name);
+  const Bitmap bitmap = find_bitmap(read, beginning, name);
+  const std::uint64_t cluster = cluster_size_of(beginning, name);
+  const std::uint64_t capacity = capacity_of(beginning, name);
+  const std::uint64_t reach = cluster * 8 * bitmap.granularity;
+  if (bitmap.clusters != (capacity + reach - 1) / reach)
+    throw damaged(name, "its bitmap is of another size");
+  const std::string table = read_table(read, bitmap.table_offset, bitmap.clusters, name);
+  std::vector<vmx::Area> areas;
+  for (std::uint64_t i = 0; i < bitmap.clusters; ++i) {
+    const std::uint64_t entry = get64(table, i * 8), offset = entry & offset_mask;
+    if (offset != 0)
+      add_marked(areas, read_whole(read, offset, cluster, name), i * reach, bitmap.granularity);
+    else if (entry & 1)
+      areas.push_back({i * reach, reach});
+  }
+  return vmx::clipped(vmx::united(std::move(areas)), 0, capacity);
 }
 
 }  // namespace virga::datastore

@@ -1,12 +1,15 @@
 // The little of QEMU's image format (docs/interop/qcow2.txt in its sources) that is needed without
-// QEMU: to make an empty image that holds the differences to another, and to tell which other that
-// is. Pure: bytes in and out.
+// QEMU: to make an empty image that holds the differences to another, to tell which other that is,
+// and to read what the image holds and what its dirty bitmap marks. Pure: bytes in and out.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
+
+#include "vmx/change_track.h"
 
 namespace virga::datastore {
 
@@ -42,5 +45,16 @@ Qcow2Header parse_qcow2(std::string_view beginning, const std::string& name);
 // The same beginning, naming another image below. Throws as above.
 std::string with_backing(std::string_view beginning, const Qcow2Backing& backing,
                          const std::string& name);
+
+// The bytes of an image's file from `offset` on: `length` of them, fewer only where the file ends.
+using ReadImage = std::function<std::string(std::uint64_t offset, std::uint64_t length)>;
+
+// What the image itself holds, zeros included; the rest is as the image below has it. In whole
+// clusters, but for the end of the image. Throws as above.
+vmx::Areas allocated_areas(const ReadImage& read, const std::string& name);
+
+// What the one dirty bitmap that is kept in the image marks. Throws as above; damaged, too, for a
+// bitmap that was not brought to its end.
+vmx::Areas bitmap_areas(const ReadImage& read, const std::string& name);
 
 }  // namespace virga::datastore

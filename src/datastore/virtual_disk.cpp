@@ -11,6 +11,7 @@
 #include "base/uuid.h"
 #include "datastore/beneath.h"
 #include "datastore/browse.h"
+#include "datastore/change_tracking.h"
 #include "datastore/disk_build.h"
 #include "datastore/disk_content.h"
 #include "datastore/disk_files.h"
@@ -47,6 +48,7 @@ VmdkDescriptor new_descriptor(const DiskSpec& spec) {
 VmdkDescriptor descriptor_of_copy(const VmdkDescriptor& source) {
   VmdkDescriptor copy = source;
   copy.uuid = vmx::make_disk_uuid();
+  copy.change_track_file.clear();
   renew_content_id(copy);
   return copy;
 }
@@ -139,8 +141,12 @@ void rename_disk(const Location& from, const Location& to, VmdkDescriptor descri
           extent.file = vmx::DatastorePath(to.datastore->name(), move.to.path).name();
           break;
         }
-    draft.create_pivot(descriptor.serialise());
     placement.owed = {step_on(from, RecoveryStep::Action::remove)};
+    // Its track ends here.
+    for (const Location& file : track_files(from, descriptor))
+      placement.owed.push_back(step_on(file, RecoveryStep::Action::remove));
+    descriptor.change_track_file.clear();
+    draft.create_pivot(descriptor.serialise());
   }
   put_in_place(draft, placement, to, occupants, if_exists);
   draft.finish();
@@ -227,9 +233,11 @@ void delete_disk(const Location& disk) {
   const VmdkDescriptor descriptor = read_descriptor(disk);
   const std::vector<Fd> locks = lock_files(disk, descriptor);
   Recovery recovery;
-  for (const Location& extent : extent_files(disk, descriptor))
-    if (extent.datastore->exists(extent.path))
-      recovery.with_pivot.push_back(step_on(extent, RecoveryStep::Action::remove));
+  std::vector<Location> parts = extent_files(disk, descriptor);
+  for (Location& file : track_files(disk, descriptor)) parts.push_back(std::move(file));
+  for (const Location& part : parts)
+    if (part.datastore->exists(part.path))
+      recovery.with_pivot.push_back(step_on(part, RecoveryStep::Action::remove));
   // The descriptor itself becomes the pivot: once it is gone from its name, the extents have to go.
   Draft draft(disk.datastore);
   draft.record(recovery);
@@ -267,7 +275,9 @@ void move_disk(const Location& from, const Location& to, IfExists if_exists,
     return rename_disk(from, to, descriptor, if_exists);
   const DiskLayout layout = require_layout(from, descriptor);
   Meter meter(progress, std::move(stop), to.display(), capacity_of(descriptor));
-  build_copy(from, descriptor, {to, layout, std::nullopt, if_exists}, descriptor, meter);
+  VmdkDescriptor moved = descriptor;
+  moved.change_track_file.clear();
+  build_copy(from, descriptor, {to, layout, std::nullopt, if_exists}, std::move(moved), meter);
   delete_disk(from);
 }
 
@@ -384,6 +394,10 @@ DiskInfo query_disk(const Location& disk) {
   for (const Location& file : files) {
     info.extents.push_back(file.path);
     info.allocated += static_cast<std::uint64_t>(file.datastore->status(file.path).st_blocks) * 512;
+  }
+  if (const auto track = read_track(disk)) {
+    info.change_track = track_file(disk, descriptor)->path;
+    info.change_id = track->change_id().format();
   }
   info.layout = layout_of(descriptor);
   if (is_mapping(descriptor)) info.mapping = read_mapping(disk, descriptor);

@@ -76,6 +76,8 @@ struct DiskInfo {
   std::vector<std::string> extents;   // paths in the datastore
   std::vector<vmx::Extent>
       described;  // the extents in the disk's order, as the descriptor has them
+  std::string change_track;          // NAME-ctk.vmdk, in the datastore; empty: nobody keeps track
+  std::string change_id;             // of the last period that has ended (vmx/change_track.h)
 };
 
 constexpr std::uint64_t max_disk_capacity = 62ULL << 40;  // bytes; vSphere 7's maximum

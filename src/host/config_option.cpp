@@ -106,6 +106,8 @@ vim::VirtualMachineCapability machine_capability(const HardwareVersion& version)
   capability.nestedHVSupported =
       first_version_with(features::nested_virtualization) <= version.number;
   capability.secureBootSupported = first_version_with(features::secure_boot) <= version.number;
+  capability.changeTrackingSupported =
+      first_version_with(features::change_tracking) <= version.number;
   capability.snapshotOperationsSupported = true;
   capability.multipleSnapshotsSupported = true;
   capability.snapshotConfigSupported = true;

@@ -43,6 +43,7 @@ constexpr Novelty kNovelties[] = {
     {"VirtualUSBController", 7},
     {"VirtualVmxnet3", 7},
     {features::ide_disk, 7},
+    {features::change_tracking, 7},
     {"VirtualE1000e", 8},
     {"VirtualHdAudioCard", 8},
     {"VirtualUSBXHCIController", 8},

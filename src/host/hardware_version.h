@@ -35,6 +35,7 @@ int first_version_with(std::string_view feature);
 
 namespace features {
 constexpr std::string_view ide_disk = "IDE disk";
+constexpr std::string_view change_tracking = "changed block tracking";
 constexpr std::string_view efi = "EFI";
 constexpr std::string_view secure_boot = "Secure Boot";
 constexpr std::string_view nested_virtualization = "hardware virtualization in the guest";

@@ -535,6 +535,7 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
       co_await offload(kernel.workers, grow);
     }
     disks_ = co_await query_disks(plan.config);
+    if (machine()) co_await prepare_added_tracks(plan);
     if (machine()) co_await apply_hot(plan);
     if (before.tpms.empty() && !plan.config.tpms.empty()) co_await forget_tpm();
     co_await save_config(plan.config);

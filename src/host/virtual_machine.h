@@ -4,9 +4,9 @@
 // life from power on to off, virtual_machine_creation.cpp how VMs come and go,
 // virtual_machine_identity.cpp what it asks, and how it becomes another when it was copied,
 // virtual_machine_template.cpp how it becomes a template and back, virtual_machine_lock.cpp what
-// keeps other hosts from it. Of its snapshots, virtual_machine_snapshots.cpp keeps account,
-// virtual_machine_snapshot_tasks.cpp has what clients do with them, and
-// virtual_machine_consolidation.cpp merges disks.
+// keeps other hosts from it, virtual_machine_tracking.cpp what was changed on its disks. Of its
+// snapshots, virtual_machine_snapshots.cpp keeps account, virtual_machine_snapshot_tasks.cpp has what
+// clients do with them, and virtual_machine_consolidation.cpp merges disks.
 #pragma once
 
 #include "host/entity.h"
@@ -109,6 +109,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
                                        const vim::RemoveAllSnapshotsRequestType&) override;
   Async<MoRef> ConsolidateVMDisks_Task(model::Call&,
                                        const vim::ConsolidateVMDisksRequestType&) override;
+  Async<model::Ptr<vim::DiskChangeInfo>> QueryChangedDiskAreas(
+      model::Call&, const vim::QueryChangedDiskAreasRequestType&) override;
   Async<void> UnregisterVM(model::Call&, const vim::UnregisterVMRequestType&) override;
   Async<void> MarkAsTemplate(model::Call&, const vim::MarkAsTemplateRequestType&) override;
   Async<void> MarkAsVirtualMachine(model::Call&,
@@ -135,6 +137,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
     vmx::Slot slot;
     datastore::Location parent;
     datastore::Location disk;
+    bool is_tracked = false;
   };
   struct NewSnapshot {
     std::string name;
@@ -236,6 +239,13 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<bool> was_copied();
   void tell_new_identity(const vmx::MachineConfig& before, const std::string& user);
 
+  // virtual_machine_tracking.cpp
+  Async<void> prepare_tracks(std::vector<vmx::Disk> disks);
+  Async<void> prepare_added_tracks(const ConfigPlan& plan);
+  std::string track_of(const vmx::DatastorePath& disk) const;
+  const vmx::Disk& disk_to_query(const vmx::MachineConfig& config, int key) const;
+  vmx::MachineConfig config_to_query(const std::optional<MoRef>& snapshot) const;
+
   // virtual_machine_template.cpp
   // A task for a method that answers when it is done.
   Async<void> complete_task(model::Call& call, const char* method, const char* description_id,
@@ -266,6 +276,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> finish_snapshot_work(SnapshotWork work);
   Async<void> carry_out(SnapshotRevert revert);
   Async<void> follow_machine_disks();
+  Async<void> follow_machine_merges();
   std::string machine_image(int key) const;
   std::string image_of(const vmx::DatastorePath& disk) const;
   void publish_issues(std::vector<SnapshotIssue> issues);
@@ -301,8 +312,13 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   int machine_disk_of(const std::string& one, const std::string& other) const;
   Async<void> merge_disks(vmx::DiskMerge merge, hypervisor::Progress progress,
                           std::stop_token stop);
+  vmx::MachineConfig config_merged(const vmx::DatastorePath& into,
+                                   const vmx::DatastorePath& top) const;
+  Async<void> merge_used_disks(vmx::DatastorePath into, vmx::DatastorePath top,
+                               hypervisor::Progress progress, std::stop_token stop);
   Async<void> merge_unused_disks(vmx::DatastorePath into, vmx::DatastorePath top,
                                  hypervisor::Progress progress, std::stop_token stop);
+  Async<void> merge_tracks(std::vector<datastore::Location> chain, int written_key);
   Async<void> rename_merged(vmx::DatastorePath into, vmx::DatastorePath top);
 
   template <class E>

@@ -2,6 +2,7 @@
 // writes them, else by a helper of its own.
 #include <algorithm>
 
+#include "datastore/change_tracking.h"
 #include "datastore/delta_disk.h"
 #include "host/virtual_machine.h"
 #include "host/vm_config_words.h"
@@ -58,35 +59,68 @@ int VirtualMachine::machine_disk_of(const std::string& one, const std::string& o
 // `into`, and at last the files that went into it are removed.
 Async<void> VirtualMachine::merge_disks(vmx::DiskMerge merge, hypervisor::Progress progress,
                                         std::stop_token stop) {
-  const ConfigContext here = context();
   const auto into = vmx::DatastorePath::parse(merge.into);
   const auto top = vmx::DatastorePath::parse(merge.from.back());
   log(fmt::format("Merging {} into {}", top.format(), into.format()));
+  std::vector<datastore::Location> chain = {host().locate(merge.into)};
+  for (const std::string& disk : merge.from) chain.push_back(host().locate(disk));
+  const int key = machine_disk_of(image_of(into), image_of(top));
+  const int written_key = machine_image(key) == image_of(top) ? key : 0;
+  co_await merge_tracks(chain, written_key);
+  if (key != 0)
+    co_await merge_used_disks(into, top, std::move(progress), std::move(stop));
+  else
+    co_await merge_unused_disks(into, top, std::move(progress), std::move(stop));
+  if (written_key == 0) {
+    const auto settle = [disk = chain.front()] { datastore::settle_track(disk); };
+    co_await offload(host().kernel.workers, settle);
+  }
+  co_await rename_merged(into, top);
+  const auto remove = [chain] {
+    for (std::size_t spent = chain.size() - 1; spent > 0; --spent)
+      datastore::delete_disk(chain[spent]);
+  };
+  co_await offload(host().kernel.workers, remove);
+  disks_ = co_await query_disks(config_);
+}
+
+vmx::MachineConfig VirtualMachine::config_merged(const vmx::DatastorePath& into,
+                                                 const vmx::DatastorePath& top) const {
+  const ConfigContext here = context();
   vmx::MachineConfig merged = config_;
   for (vmx::Disk& disk : merged.disks)
     if (find_file(here, disk.file) == top) disk.file = file_reference(here, into);
+  return merged;
+}
+
+Async<void> VirtualMachine::merge_used_disks(vmx::DatastorePath into, vmx::DatastorePath top,
+                                             hypervisor::Progress progress, std::stop_token stop) {
   const int key = machine_disk_of(image_of(into), image_of(top));
-  if (key != 0) {
-    hypervisor::MergeRequest request{.disk_key = key,
-                                     .into = image_of(into),
-                                     .top = image_of(top),
-                                     .into_name = fs::path(image_of(into)).filename(),
-                                     .progress = std::move(progress),
-                                     .stop = std::move(stop)};
-    request.commit = [this, merged] { return save_config(merged); };
-    co_await machine()->merge(std::move(request));
-  } else {
-    co_await merge_unused_disks(into, top, std::move(progress), std::move(stop));
-    if (merged != config_) co_await save_config(merged);
-  }
-  co_await rename_merged(into, top);
-  std::vector<datastore::Location> spent;
-  for (auto disk = merge.from.rbegin(); disk != merge.from.rend(); ++disk)
-    spent.push_back(host().locate(*disk));
-  const auto remove = [spent] {
-    for (const auto& disk : spent) datastore::delete_disk(disk);
+  hypervisor::MergeRequest request{.disk_key = key,
+                                   .into = image_of(into),
+                                   .top = image_of(top),
+                                   .into_name = fs::path(image_of(into)).filename(),
+                                   .progress = std::move(progress),
+                                   .stop = std::move(stop)};
+  if (machine_image(key) == image_of(top)) request.change_track = track_of(into);
+  const vmx::MachineConfig merged = config_merged(into, top);
+  request.commit = [this, merged] { return save_config(merged); };
+  co_await machine()->merge(std::move(request));
+}
+
+// `written_key`: of the disk a guest writes, if the last of the chain is what it writes; else 0.
+Async<void> VirtualMachine::merge_tracks(std::vector<datastore::Location> chain, int written_key) {
+  const bool is_written = written_key != 0;
+  const bool is_recorded =
+      is_written &&
+      !hypervisor::find_disk(machine()->spec(), written_key).chain.back().change_track.empty();
+  const auto work = [chain, is_written, is_recorded] {
+    if (is_written && !is_recorded)
+      datastore::stop_tracking(chain.front());
+    else
+      datastore::merge_tracks(chain, is_written);
   };
-  co_await offload(host().kernel.workers, remove);
+  co_await offload(host().kernel.workers, work);
   disks_ = co_await query_disks(config_);
 }
 
@@ -101,6 +135,8 @@ Async<void> VirtualMachine::merge_unused_disks(vmx::DatastorePath into, vmx::Dat
   }
   co_await host().hypervisor->merge_unused(std::move(images), position, std::move(progress),
                                            std::move(stop));
+  vmx::MachineConfig merged = config_merged(into, top);
+  if (merged != config_) co_await save_config(std::move(merged));
 }
 
 // Snapshots and deltas of `top` become those of `into`.

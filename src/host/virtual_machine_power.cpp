@@ -97,6 +97,7 @@ Async<void> VirtualMachine::start_machine(std::string user, kernel::TaskHandle& 
   co_await begin_log();
   co_await run_->make_swap(swap_size(config_));
   disks_ = co_await query_disks(config_);
+  co_await prepare_tracks(config_.disks);
   const bool resuming = !config_.suspend_state.empty();
   if (!resuming) co_await begin_redos();
   ConfigContext here = context();
@@ -398,6 +399,7 @@ Async<void> VirtualMachine::finish_run(hypervisor::Exit exit) {
   }
   config_ = std::move(ended);    // true even when the .vmx could not be written
   co_await despite_failure(properties().name, run->end());
+  disks_ = co_await query_disks(config_);
   device_state_ = {};
   set_power_state(suspended ? vim::VirtualMachinePowerState::suspended
                             : vim::VirtualMachinePowerState::poweredOff);

@@ -1,6 +1,7 @@
 // What clients do with a VM's snapshots.
 #include <algorithm>
 
+#include "datastore/change_tracking.h"
 #include "datastore/delta_disk.h"
 #include "datastore/files.h"
 #include "host/virtual_machine_snapshot.h"
@@ -105,7 +106,9 @@ Async<std::vector<VirtualMachine::NewDelta>> VirtualMachine::plan_deltas(
   for (const vmx::Disk& disk : config.disks) {
     if (!takes_part_in_snapshots(disk)) continue;
     const auto parent = resolve_file(here, disk.file);
-    deltas.push_back({.slot = disk.slot, .parent = host().locate(parent.format())});
+    deltas.push_back({.slot = disk.slot,
+                      .parent = host().locate(parent.format()),
+                      .is_tracked = is_tracked(config, disk, here)});
   }
   const auto work = [deltas]() mutable {
     for (NewDelta& delta : deltas) delta.disk = free_delta_of(delta.parent);
@@ -189,8 +192,14 @@ Async<void> VirtualMachine::prepare_snapshot(vmx::Snapshot snapshot, vmx::Snapsh
   const auto state_file = config_file_.sibling(snapshot.state_file);
   const auto nvram = host().locate(nvram_file(config_, context()).format());
   const auto suspended = config_file_.sibling(config_.suspend_state);
-  const auto prepare = [deltas, state_file, state, nvram, suspended] {
-    for (const NewDelta& delta : deltas) datastore::create_delta(delta.disk, delta.parent);
+  const bool running = powered_on();
+  const auto prepare = [deltas, state_file, state, nvram, suspended, running] {
+    for (const NewDelta& delta : deltas) {
+      datastore::create_delta(delta.disk, delta.parent);
+      if (!delta.is_tracked) continue;
+      if (!running) datastore::start_tracking(delta.parent);
+      datastore::track_delta(delta.disk, delta.parent, running);
+    }
     if (!state.nvram_file.empty()) {
       hypervisor::create_efi_variables((nvram.datastore->root() / nvram.path).string());
       datastore::write_small_file(state_file.sibling(state.nvram_file), read_at_rest(nvram));
@@ -216,6 +225,11 @@ Async<void> VirtualMachine::take_snapshot(vmx::Snapshot snapshot, vmx::SnapshotS
     co_await save_config(std::move(above));
     disks_ = co_await query_disks(config_);
     if (running) co_await std::move(of_guest);
+    const auto settle = [deltas] {
+      for (const NewDelta& delta : deltas)
+        if (delta.is_tracked) datastore::track_parent(delta.parent, delta.disk);
+    };
+    co_await offload(host().kernel.workers, settle);
     co_await snapshots_.add(config_file_, std::move(snapshot), state);
   } catch (...) {
     failure = std::current_exception();
@@ -234,9 +248,12 @@ Async<void> VirtualMachine::snapshot_guest(vmx::SnapshotState state,
   hypervisor::SnapshotRequest request;
   request.progress = std::move(progress);
   const ConfigContext here = context();
-  for (const vmx::Disk& disk : config_.disks)
-    if (takes_part_in_snapshots(disk))
-      request.overlays[device_key(disk)] = image_of(resolve_file(here, disk.file));
+  for (const vmx::Disk& disk : config_.disks) {
+    if (!takes_part_in_snapshots(disk)) continue;
+    const vmx::DatastorePath delta = resolve_file(here, disk.file);
+    request.overlays[device_key(disk)] = image_of(delta);
+    request.change_tracks[device_key(disk)] = track_of(delta);
+  }
   if (!state.memory_file.empty()) {
     const auto memory = config_file_.sibling(state.memory_file);
     request.memory = (memory.datastore->root() / memory.path).string();
@@ -358,7 +375,11 @@ Async<void> VirtualMachine::revert(int uid, std::string user) {
 Async<void> VirtualMachine::go_back(SnapshotWork work, int uid, vmx::MachineConfig target,
                                     std::vector<NewDelta> deltas) {
   const auto make = [deltas] {
-    for (const NewDelta& delta : deltas) datastore::create_delta(delta.disk, delta.parent);
+    for (const NewDelta& delta : deltas) {
+      datastore::create_delta(delta.disk, delta.parent);
+      // Sequences above the snapshot's are given out already, on the branch that is left.
+      if (delta.is_tracked) datastore::begin_epoch(delta.disk);
+    }
   };
   co_await offload(host().kernel.workers, make);
   const vmx::SnapshotState& state = *snapshots_.state_of(uid);

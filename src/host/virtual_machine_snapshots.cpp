@@ -229,6 +229,32 @@ Async<void> VirtualMachine::follow_machine_disks() {
   disks_ = co_await query_disks(config_);
 }
 
+// Makes the names follow merges that the hypervisor has brought to their end and a former daemon
+// did not get to note: of what lies between two images that are next to each other now, all is in
+// the lower one.
+Async<void> VirtualMachine::follow_machine_merges() {
+  if (!machine()) co_return;
+  const ConfigContext here = context();
+  std::vector<std::pair<vmx::DatastorePath, vmx::DatastorePath>> merged;  // into, the last of them
+  for (const vmx::Disk& disk : config_.disks) {
+    const auto path = find_file(here, disk.file);
+    if (!path) continue;
+    std::optional<vmx::DatastorePath> present, before;
+    for (const vmx::DatastorePath& link : disk_chain(*path, here)) {
+      const std::string image = image_of(link);
+      if (machine_disk_of(image, image) != 0) {
+        if (present && before != present) merged.emplace_back(*present, *before);
+        present = link;
+      }
+      before = link;
+    }
+  }
+  for (const auto& [into, last] : merged) {
+    co_await rename_merged(into, last);
+    disks_ = co_await query_disks(config_);
+  }
+}
+
 // The image a running guest writes for the disk; empty without one.
 std::string VirtualMachine::machine_image(int key) const {
   if (!machine()) return {};
@@ -309,6 +335,7 @@ Async<void> VirtualMachine::finish_snapshot_work(SnapshotWork work) {
     co_await carry_out(std::move(noted_revert));
   }
   co_await follow_machine_disks();
+  co_await follow_machine_merges();
   co_await clean_up(std::move(work));
   // A merge stops the guest for a moment; the daemon may have been killed in that very moment.
   if (machine() && machine()->state() == hypervisor::MachineState::paused)

@@ -191,6 +191,7 @@ vim::VirtualDiskFlatVer2BackingInfo DeviceListBuilder::flat_backing(
   if (info->provisioning == datastore::Provisioning::eager_zeroed) backing.eagerlyScrub = true;
   if (const std::string uuid = uuid_of(*info); !uuid.empty()) backing.uuid = uuid;
   if (!info->parent.empty()) backing.deltaDiskFormat = "redoLogFormat";
+  if (!info->change_id.empty()) backing.changeId = info->change_id;
   return backing;
 }
 

@@ -277,9 +277,11 @@ void DevicePlanner::add_disk(const DeviceChange& change) {
   if (disk.mode == vmx::DiskMode::independent_nonpersistent && !planning_.is_new())
     planning_.require_powered_off("A disk in mode " + backing.mode);
   disk.multi_writer = is_multi_writer(change, backing.sharing);
+  disk.changes_tracked = config().changes_tracked && disk.mode == vmx::DiskMode::persistent;
   FieldPaths served = {"capacityInKB",      "capacityInBytes",         "backing.fileName",
                        "backing.datastore", "backing.thinProvisioned", "backing.eagerlyScrub",
-                       "backing.lunUuid",   "backing.deviceName",      "backing.compatibilityMode"};
+                       "backing.lunUuid",   "backing.deviceName",      "backing.compatibilityMode",
+                       "backing.changeId"};
   set_io(change, disk, served);
   if (backing.mode.empty()) served.emplace("backing.diskMode");
   vmx::DatastorePath path = planning_.context.config_file;
@@ -340,7 +342,8 @@ void DevicePlanner::edit_disk(const DeviceChange& change, vmx::Disk& disk) {
   const int key = device_key(disk);
   const std::string name = label(config(), disk);
   require_same_slot(change, disk.slot, name);
-  FieldPaths served = {"capacityInKB", "capacityInBytes", "backing.fileName", "backing.datastore"};
+  FieldPaths served = {"capacityInKB", "capacityInBytes", "backing.fileName", "backing.datastore",
+                       "backing.changeId"};
   const vmx::Disk before = disk;
   set_io(change, disk, served);
   const bool changes_io = disk != before;

@@ -143,7 +143,6 @@ void fill_fixed(vim::VirtualMachineConfigInfo& info) {
   info.latencySensitivity = model::share(latency);
   info.swapPlacement = "inherit";
   info.vAssertsEnabled = false;
-  info.changeTrackingEnabled = false;
   info.maxMksConnections = -1;
   info.guestAutoLockEnabled = false;
   info.messageBusTunnelEnabled = false;
@@ -195,6 +194,7 @@ vim::VirtualMachineConfigInfo config_info(const vmx::MachineConfig& config,
   info.firmware = config.firmware == vmx::Firmware::efi ? "efi" : "bios";
   info.memoryReservationLockedToMax = config.memory_reservation_locked;
   info.nestedHVEnabled = config.nested_virtualization;
+  info.changeTrackingEnabled = config.changes_tracked;
   info.vPMCEnabled = config.cpu_counters;
   for (const auto& [key, value] : config.extra) {
     vim::OptionValue& option = info.extraConfig.emplace_back();

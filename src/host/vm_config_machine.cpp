@@ -153,6 +153,9 @@ void SpecBuilder::add(const vmx::Disk& disk) {
   machine.passthrough = passes_commands_on(disk, *info, context);
   machine.iops_limit = static_cast<std::uint64_t>(disk.io.limit.value_or(0));
   machine.discards_changes = discards;
+  if (is_tracked(config, disk, context) && !info->change_track.empty())
+    machine.chain.back().change_track =
+        context.absolute(vmx::DatastorePath(path.datastore(), info->change_track));
   if (discards)
     machine.chain.push_back({context.absolute(redo_file(context.config_file, disk)),
                              hypervisor::DiskFormat::qcow2,

@@ -312,6 +312,16 @@ void set_boot_options(const Spec& spec, Planning& planning) {
   vmx::set_extra(config, disk_boot_order_key, order.disks());
 }
 
+// Of all disks; a new one follows suit (DevicePlanner::add_disk()).
+void set_change_tracking(const Spec& spec, Planning& planning) {
+  vmx::MachineConfig& config = planning.plan.config;
+  if (*spec.changeTrackingEnabled)
+    require_feature(planning, "changeTrackingEnabled", features::change_tracking);
+  config.changes_tracked = *spec.changeTrackingEnabled;
+  for (vmx::Disk& disk : config.disks)
+    disk.changes_tracked = config.changes_tracked && disk.mode == vmx::DiskMode::persistent;
+}
+
 void set_power_option(const std::optional<std::string>& word, const char* field,
                       vmx::PowerOption& option) {
   if (!word) return;
@@ -356,11 +366,20 @@ std::string option_text(const vim::OptionValue& option) {
   throw invalid("extraConfig", fmt::format("the value of {} is no text", option.key));
 }
 
+// The settings with a place of their own that everybody knows by their .vmx keys.
+bool* find_known_flag(const std::string& key, vmx::MachineConfig& config) {
+  if (vmx::equal_ignoring_case(key, "disk.EnableUUID")) return &config.disk_uuids_shown;
+  if (vmx::equal_ignoring_case(key, "ctkEnabled")) return &config.changes_tracked;
+  for (vmx::Disk& disk : config.disks)
+    if (vmx::equal_ignoring_case(key, disk.slot.key() + ".ctkEnabled"))
+      return &disk.changes_tracked;
+  return nullptr;
+}
+
 void set_extra_option(const vim::OptionValue& option, vmx::MachineConfig& config) {
   const std::string text = option_text(option);
-  // The one setting with a place of its own that everybody knows by its .vmx key.
-  if (vmx::equal_ignoring_case(option.key, "disk.EnableUUID")) {
-    config.disk_uuids_shown = vmx::equal_ignoring_case(text, "TRUE") || text == "1";
+  if (bool* flag = find_known_flag(option.key, config)) {
+    *flag = vmx::equal_ignoring_case(text, "TRUE") || text == "1";
     return;
   }
   const bool plain = !option.key.empty() && option.key.size() <= vmx::VmxFile::max_key &&
@@ -401,6 +420,7 @@ constexpr Setting kSettings[] = {
     {"memoryAllocation", "VirtualMachine.Config.Resource", true, set_memory_allocation},
     {"memoryReservationLockedToMax", "VirtualMachine.Config.Resource", true, set_memory_locked},
     {"nestedHVEnabled", "VirtualMachine.Config.Settings", false, set_nested_virtualization},
+    {"changeTrackingEnabled", "VirtualMachine.Config.ChangeTracking", true, set_change_tracking},
     {"firmware", "VirtualMachine.Config.Settings", false, set_firmware},
     {"powerOpInfo", "VirtualMachine.Config.Settings", true, set_power_options},
     {"tools", "VirtualMachine.Config.Settings", true, set_tools},

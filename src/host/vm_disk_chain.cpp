@@ -65,6 +65,16 @@ bool takes_part_in_snapshots(const vmx::Disk& disk) {
   return disk.mode == vmx::DiskMode::persistent;
 }
 
+bool is_tracked(const vmx::MachineConfig& config, const vmx::Disk& disk,
+                const ConfigContext& context) {
+  if (!config.changes_tracked || !disk.changes_tracked || !takes_part_in_snapshots(disk) ||
+      is_shared(config, disk))
+    return false;
+  const auto path = find_file(context, disk.file);
+  const auto info = path ? context.disk(*path) : std::nullopt;
+  return info && (is_raw(*info) || is_delta(*info));
+}
+
 std::optional<vmx::DatastorePath> parent_disk(const Volumes& volumes,
                                               const vmx::DatastorePath& disk,
                                               const datastore::DiskInfo& info) {

@@ -28,6 +28,11 @@ std::optional<datastore::RawMapping> raw_mapping(const vmx::DatastorePath& disk,
 // Snapshots hold the disk's content. Independent disks go their own way.
 bool takes_part_in_snapshots(const vmx::Disk& disk);
 
+// What the guest writes to the disk is recorded: asked for, and of a disk that nobody else writes
+// and that lies in one file.
+bool is_tracked(const vmx::MachineConfig& config, const vmx::Disk& disk,
+                const ConfigContext& context);
+
 // The disk this one is a delta of; nullopt for a base, and for one that lies in no datastore.
 std::optional<vmx::DatastorePath> parent_disk(const Volumes& volumes,
                                               const vmx::DatastorePath& disk,

@@ -120,6 +120,10 @@ class Surveyor {
           const vmx::DatastorePath path(next->datastore(), extent);
           unit.push_back(put("diskExtent", path, measure(path)));
         }
+        if (!info->change_track.empty()) {
+          const vmx::DatastorePath track(next->datastore(), info->change_track);
+          put("diskExtent", track, measure(track));
+        }
         if (surveyed.chain.empty() && !info->mapping && info->capacity > info->allocated)
           surveyed.growth = info->capacity - info->allocated;
       }

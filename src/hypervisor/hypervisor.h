@@ -6,6 +6,10 @@
 // Hypervisor lets go of the guests and ends none; adopt() finds them again. A call under way keeps
 // its machine's object alive.
 //
+// Which areas of an image a guest writes is told to the image's change track when it comes to rest:
+// when an overlay is put over it, it is taken out, or the guest ends in good order. In between the
+// track is open.
+//
 // Errors are virga::Error whose subject is the machine's id or the device's. Nothing waits for
 // ever: a peer that does not answer ends in ErrorKind::timed_out naming it, one that died in
 // ErrorKind::gone.
@@ -106,9 +110,10 @@ struct Counters {
 
 // What Machine::snapshot() does.
 struct SnapshotRequest {
-  std::map<int, std::string> overlays;  // by a disk's key: an image without content, a qcow2
-  std::optional<std::string> memory;    // a new file, as save() writes it
-  Progress progress;                    // of the memory
+  std::map<int, std::string> overlays;       // by a disk's key: an image without content, a qcow2
+  std::map<int, std::string> change_tracks;  // of overlays, as DiskImage has them; none: left out
+  std::optional<std::string> memory;         // a new file, as save() writes it
+  Progress progress;                         // of the memory
 };
 
 // What merge() does: in a chain … into, a, b, top … it leaves … into …, which then holds what a, b
@@ -118,6 +123,9 @@ struct MergeRequest {
   std::string into;
   std::string top;
   std::string into_name;  // as the image above `top`, if there is one, is to name `into`
+  // Of `into`, from the moment the guest writes it, where it wrote `top`; it has taken in what all
+  // of them had when `top` was opened.
+  std::string change_track;
   Progress progress;
   std::stop_token stop;  // ErrorKind::cancelled, and the chain is what it was
   // Where `top` is what the guest writes: awaited while the guest stands still, the chain changed

@@ -99,6 +99,7 @@ void visit_fields(Visitor& visit, T& it) {
   visit("extents", it.extents);
   visit("blockDevice", it.block_device);
   visit("iscsi", it.iscsi);
+  visit("changeTrack", it.change_track);
 }
 template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, Disk>

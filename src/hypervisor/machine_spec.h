@@ -61,6 +61,9 @@ struct DiskImage {
   std::vector<DiskExtent> extents;  // vmdk: in the disk's order
   bool block_device = false;
   std::optional<IscsiUnit> iscsi;
+  // The file that tells which areas of the image were written (datastore/change_tracking.h), while
+  // they are; empty: nobody asks. Not of vmdk.
+  std::string change_track;
 
   bool operator==(const DiskImage&) const = default;
 };

@@ -83,7 +83,8 @@ struct Disk {
   std::string file;  // the descriptor: relative to the .vmx, or absolute
   DiskMode mode = DiskMode::persistent;
   bool write_through = false;
-  bool multi_writer = false;  // sharing = "multi-writer"
+  bool multi_writer = false;     // sharing = "multi-writer"
+  bool changes_tracked = false;  // ctkEnabled, as the VM's own
   std::string redo;  // what a run writes that is discarded at its end; empty between such runs
   Allocation io;     // sched.scsi0:0.throughputCap and .shares; nothing is reserved
 
@@ -350,6 +351,7 @@ struct MachineConfig {
   std::string working_directory;  // workingDir: where snapshots and swap go; empty: beside the .vmx
   bool clean_shutdown = true;     // cleanShutdown: the VM is not, and was not, cut off in mid-run
   bool disk_uuids_shown = false;  // disk.EnableUUID
+  bool changes_tracked = false;   // ctkEnabled: of the disks that say so as well
 
   std::vector<Controller> controllers;
   std::vector<Disk> disks;

@@ -141,6 +141,7 @@ Disk read_disk(const Section& section, const Section& schedule, const Slot& slot
           .mode = section.word<DiskMode>("mode", disk_mode_words, DiskMode::persistent),
           .write_through = section.flag("writeThrough", false),
           .multi_writer = equal_ignoring_case(section.text("sharing"), "multi-writer"),
+          .changes_tracked = section.flag("ctkEnabled", false),
           .redo = section.text("redo"),
           .io = read_io(schedule)};
 }
@@ -360,6 +361,7 @@ void read_files_and_tools(const Section& machine, MachineConfig& config) {
   config.working_directory = machine.text("workingDir");
   config.clean_shutdown = machine.flag("cleanShutdown", true);
   config.disk_uuids_shown = machine.flag("disk.EnableUUID", false);
+  config.changes_tracked = machine.flag("ctkEnabled", false);
 }
 
 }  // namespace

@@ -144,6 +144,7 @@ void Rendering::files_and_tools(const MachineConfig& config) {
   put_text("workingDir", config.working_directory);
   put_flag("cleanShutdown", config.clean_shutdown, true);
   put_flag("disk.EnableUUID", config.disk_uuids_shown, false);
+  put_flag("ctkEnabled", config.changes_tracked, false);
   put_flag("tools.syncTime", config.tools.sync_time_with_host, false);
   put_text("tools.upgrade.policy", config.tools.upgrade_policy, "manual");
   put_flag("toolScripts.afterPowerOn", config.tools.after_power_on, true);
@@ -186,6 +187,7 @@ void Rendering::disk(const Disk& disk) {
   put_text("mode", word_of<DiskMode>(disk_mode_words, disk.mode), "persistent");
   put_flag("writeThrough", disk.write_through, false);
   if (disk.multi_writer) put("sharing", "multi-writer");
+  put_flag("ctkEnabled", disk.changes_tracked, false);
   put_text("redo", disk.redo);
   prefix_ = "sched." + disk.slot.key() + ".";
   devices_["disk " + disk.slot.key()].push_back(prefix_);

@@ -164,6 +164,8 @@ void Parser::header(std::string_view key, std::string value) {
     descriptor_.create_type = std::move(value);
   } else if (is("parentFileNameHint")) {
     descriptor_.parent_file = std::move(value);
+  } else if (is("changeTrackPath")) {
+    descriptor_.change_track_file = std::move(value);
   } else if (!is("encoding")) {
     descriptor_.other_header.push_back({std::string(key), std::move(value)});
   }
@@ -265,6 +267,11 @@ std::string VmdkDescriptor::serialise() const {
     if (!extent.file.empty()) text += fmt::format(" \"{}\"", extent.file);
     if (extent.offset) text += fmt::format(" {}", *extent.offset);
     text += '\n';
+  }
+
+  if (!change_track_file.empty()) {
+    text += "\n# Change Tracking File\n";
+    header("changeTrackPath", change_track_file);
   }
 
   text += "\n# The Disk Data Base\n#DDB\n\n";

@@ -63,6 +63,7 @@ struct VmdkDescriptor {
   std::string create_type = "vmfs";  // vmfs, vmfsSparse, monolithicFlat, monolithicSparse,
                                      // streamOptimized, twoGbMaxExtentFlat, ...
   std::string parent_file;           // parentFileNameHint; empty without a parent
+  std::string change_track_file;     // changeTrackPath (change_track.h); empty: nobody keeps track
   std::vector<Extent> extents;
 
   // The disk database, ddb.*

@@ -8,6 +8,7 @@ from pyVmomi import vim
 
 from conftest import boot
 from harness import images, qemu
+from harness.backup import Backup
 from harness.crash import crash_everywhere
 from harness.machines import controller, disk
 from harness.snapshots import (Writer, backing, chain, expected, files, find_data_disk, nodes,
@@ -15,7 +16,7 @@ from harness.snapshots import (Writer, backing, chain, expected, files, find_dat
 
 BLOCK = 65536
 # The operations take some hundred steps; every single one of those without a guest was tried once.
-STRIDE, STRIDE_OF_GUESTS, STRIDE_OF_BOOTS = 11, 23, 97
+STRIDE, STRIDE_OF_WRITERS, STRIDE_OF_GUESTS, STRIDE_OF_BOOTS = 11, 41, 23, 97
 
 
 def settle(client, vm):
@@ -133,11 +134,14 @@ def test_a_guest_that_writes_on(client, host, make_vm, boot_guest):
     vm = make_vm("cut", nics=[], extra=[disk(1000, 1, client.path(""), mib=16)])
     guest = find_data_disk(boot_guest(vm))
     boot_id = guest.console.output("cat /proc/sys/kernel/random/boot_id")
-    writer = Writer(guest.console)
+    writer, backup = Writer(guest.console), Backup()
+    client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(changeTrackingEnabled=True)))
+    assert backup.run(client, vm) is None
 
-    for client in crash_everywhere(host, live, stride=STRIDE_OF_GUESTS):
+    for client in crash_everywhere(host, live, stride=STRIDE_OF_WRITERS):
         vm = client.vm("cut")
         assert vm.runtime.powerState == "poweredOn"
+        assert backup.run(client, vm) is not None    # nobody has lost count of what was changed
         if not nodes(vm):
             lengths = {len(chain(vm, unit)) for unit in (0, 1)}
             assert vm.runtime.consolidationNeeded == (lengths != {1})

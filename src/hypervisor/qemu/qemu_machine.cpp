@@ -138,18 +138,16 @@ Async<void> QemuMachine::refresh_facts() {
 
 Async<void> QemuMachine::take_over() {
   const auto self = shared_from_this();
-  if (state_is_complete()) {
-    co_await end_process(Intent::save);
-    co_return;
-  }
+  const bool is_saved = state_is_complete();
   std::exception_ptr failure;
   try {
     co_await connect(connect_unix(qmp_socket(directory_)));
-    co_await settle();
+    if (!is_saved) co_await settle();
   } catch (...) {
     failure = std::current_exception();
   }
-  if (!failure) co_return;
+  if (is_saved) co_await end_process(Intent::save);
+  if (!failure || is_saved) co_return;
   if (record_.operation == MachineRecord::Operation::starting) {
     co_await end_process(Intent::interrupted_start);
     co_return;
@@ -186,6 +184,7 @@ Async<void> QemuMachine::settle() {
       if (status != "running") state_ = MachineState::paused;
   }
   if (state_ != MachineState::exited) co_await settle_disks();
+  if (state_ != MachineState::exited && state_ != MachineState::ready) co_await settle_tracks();
   if (record_.frozen) spawn(context_->executor, "thawing a guest", thaw_guest());
 }
 
@@ -353,6 +352,7 @@ Async<bool> QemuMachine::wait_for_end(std::chrono::steady_clock::duration timeou
 Async<void> QemuMachine::end_process(Intent intent) {
   const auto self = shared_from_this();
   if (intent_ == Intent::none) intent_ = intent;
+  if (qmp_->is_open()) co_await end_tracks();
   if (qmp_->is_open()) {
     qmp_->post("quit");
     const bool ended = co_await wait_for_end(context_->options.quit_timeout);
@@ -412,6 +412,7 @@ Async<void> QemuMachine::resume() {
       if (!nic.link_up) co_await set_cable(device_id(nic), false);
     for (const Disk& disk : record_.spec.disks)
       if (disk.iops_limit != 0) co_await throttle(disk);
+    co_await begin_tracks();
   }
   co_await qmp_->execute("cont");
   if (first) co_await record_operation(MachineRecord::Operation::none);

@@ -17,6 +17,7 @@
 #include "hypervisor/qemu/qemu_hypervisor.h"
 #include "hypervisor/qemu/qmp.h"
 #include "hypervisor/saved_state.h"
+#include "vmx/change_track.h"
 
 namespace virga::hypervisor {
 
@@ -160,7 +161,8 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
 
   // qemu_machine_disks.cpp
   Async<void> put_overlays(json::array actions);
-  Async<json::array> add_overlays(std::map<int, std::string> overlays);
+  Async<json::array> add_overlays(std::map<int, std::string> overlays,
+                                  std::map<int, std::string> change_tracks);
   Async<std::vector<int>> forget_images(int key, std::size_t from, std::size_t to);
   Async<void> drop_unused_overlays();
   bool is_stray(int key, int image) const;
@@ -172,6 +174,20 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> pivot(std::string job_id, MergeRequest request);
   Async<void> settle_disks();
   std::vector<DiskImage>& chain_of(int key);
+
+  // qemu_machine_tracks.cpp
+  Async<void> begin_track(int key, int image, std::string track);
+  Async<void> begin_tracks();
+  Async<void> end_tracks();
+  Async<void> end_tracks_of(Disk disk);
+  Async<void> end_track(int key, int image, DiskImage of, std::uint64_t capacity);
+  Async<void> pass_track_on(int key, std::string into, std::string track);
+  Async<void> settle_tracks();
+  Async<void> settle_track(int key, std::size_t position, std::optional<std::uint64_t> capacity);
+  bool keeps_track() const;
+  void warn_of_open_track(const std::string& why) const;
+  Async<std::map<std::string, std::uint64_t>> query_recording_nodes();
+  Async<std::vector<vmx::Area>> query_written(std::string node, std::uint64_t capacity);
 
   std::shared_ptr<QemuContext> context_;
   MachineRecord record_;

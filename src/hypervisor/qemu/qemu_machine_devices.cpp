@@ -216,6 +216,8 @@ Async<void> QemuMachine::add_disk(Disk disk) {
   co_await add_images(disk);
   std::exception_ptr failure;
   try {
+    const std::string track = disk.chain.back().change_track;
+    if (!track.empty()) co_await begin_track(disk.key, first_images(disk).back(), track);
     co_await add_device(disk_device(changed, disk));
     if (disk.iops_limit != 0) co_await throttle(disk);
   } catch (...) {
@@ -237,6 +239,7 @@ Async<void> QemuMachine::remove_disk(int key) {
   const Disk disk = find_disk(record_.spec, key);
   require_hot_plug(find_controller(record_.spec, disk.controller_key), device_id(disk));
   co_await remove_device(device_id(disk));
+  co_await end_tracks_of(disk);
   co_await remove_images(key, record_.images.at(key));
   co_await remove_secret(disk);
   record_.images.erase(key);

@@ -58,15 +58,18 @@ std::size_t position_of(const Disk& disk, const std::string& path) {
 
 // The overlays as nodes nobody uses yet. A QEMU that dies or an error leaves the chains as they
 // are.
-Async<json::array> QemuMachine::add_overlays(std::map<int, std::string> overlays) {
+Async<json::array> QemuMachine::add_overlays(std::map<int, std::string> overlays,
+                                             std::map<int, std::string> change_tracks) {
   json::array actions;
   for (const auto& [key, path] : overlays) {
     const Disk disk = find_disk(record_.spec, key);
     std::vector<int>& images = record_.images.at(key);
     const int below = images.back(), image = lowest_free(images);
-    const DiskImage overlay{path, DiskFormat::qcow2, {}};
+    const DiskImage overlay{
+        .path = path, .format = DiskFormat::qcow2, .change_track = change_tracks[key]};
     ImageNodes nodes = image_nodes(disk, image, overlay, nullptr, true);
     co_await add_nodes(disk, image, overlay, std::move(nodes));
+    if (!overlay.change_track.empty()) co_await begin_track(key, image, overlay.change_track);
     json::object data = fields("node", format_node(key, below), "overlay", format_node(key, image));
     actions.push_back(fields("type", "blockdev-snapshot", "data", std::move(data)));
     images.push_back(image);
@@ -85,7 +88,7 @@ Async<void> QemuMachine::snapshot(SnapshotRequest request) {
                 record_.spec.name);
   std::exception_ptr failure;
   try {
-    json::array overlays = co_await add_overlays(request.overlays);
+    json::array overlays = co_await add_overlays(request.overlays, request.change_tracks);
     // A successor of this daemon finds the overlays by the record, and whether they are in place by
     // asking QEMU.
     if (request.memory) {
@@ -100,10 +103,10 @@ Async<void> QemuMachine::snapshot(SnapshotRequest request) {
   } catch (...) {
     failure = std::current_exception();
   }
-  if (!failure) co_return;
-  if (state_ != MachineState::exited && request.memory) co_await undo_save(true);
-  if (state_ != MachineState::exited) co_await drop_unused_overlays();
-  std::rethrow_exception(failure);
+  if (failure && state_ != MachineState::exited && request.memory) co_await undo_save(true);
+  if (failure && state_ != MachineState::exited) co_await drop_unused_overlays();
+  if (state_ != MachineState::exited) co_await settle_tracks();
+  if (failure) std::rethrow_exception(failure);
 }
 
 Async<void> QemuMachine::put_overlays(json::array actions) {
@@ -282,6 +285,8 @@ Async<void> QemuMachine::pivot(std::string job_id, MergeRequest request) {
   std::exception_ptr failure;
   try {
     if (was_running) co_await qmp_->execute("stop");
+    if (!request.change_track.empty())
+      co_await pass_track_on(request.disk_key, request.into, request.change_track);
     co_await qmp_->execute("job-complete", fields("id", job_id));
     co_await job.await(BlockJob::Stage::concluded, nullptr, std::stop_token());
     pivoted = true;
@@ -297,6 +302,7 @@ Async<void> QemuMachine::pivot(std::string job_id, MergeRequest request) {
   if (!pivoted) {
     co_await job.end();
     co_await job.dismiss();
+    co_await settle_tracks();
   } else {
     const int key = request.disk_key;
     const std::size_t into = position_of(find_disk(record_.spec, key), request.into);

@@ -508,8 +508,6 @@ INSTANTIATE_TEST_SUITE_P(
                  "config.cpuHotAddEnabled is not supported"},
         Unserved{"memory_hot_add", [](Spec& s) { s.memoryHotAddEnabled = true; },
                  "config.memoryHotAddEnabled"},
-        Unserved{"change_tracking", [](Spec& s) { s.changeTrackingEnabled = true; },
-                 "config.changeTrackingEnabled"},
         Unserved{"swap", [](Spec& s) { s.swapPlacement = "hostLocal"; }, "config.swapPlacement"},
         Unserved{"affinity", [](Spec& s) { s.cpuAffinity.edit().affinitySet = {1}; },
                  "config.cpuAffinity.affinitySet"},
@@ -839,6 +837,9 @@ INSTANTIATE_TEST_SUITE_P(
         SettingCase{"disk_uuids", [](Spec& s) { s.flags.edit().diskUuidEnabled = true; },
                     [](const auto& c) { return c.disk_uuids_shown; },
                     "VirtualMachine.Config.Settings", false},
+        SettingCase{"change_tracking", [](Spec& s) { s.changeTrackingEnabled = true; },
+                    [](const auto& c) { return c.changes_tracked && c.disks[0].changes_tracked; },
+                    "VirtualMachine.Config.ChangeTracking", true},
         SettingCase{"tools", [](Spec& s) { s.tools.edit().afterResume = false; },
                     [](const auto& c) { return !c.tools.after_resume; },
                     "VirtualMachine.Config.Settings", true},
@@ -892,6 +893,24 @@ TEST_F(VmChange, EnableUuidIsKnownByItsKey) {
   option.key = "disk.enableUUID";
   option.value = model::any(std::string("TRUE"));
   EXPECT_TRUE(change_vm(spec).config.disk_uuids_shown);
+}
+
+TEST_F(VmChange, ChangeTrackingIsKnownByItsKeys) {
+  for (const char* key : {"ctkEnabled", "scsi0:0.ctkEnabled"}) {
+    vim::OptionValue& option = spec.extraConfig.emplace_back();
+    option.key = key;
+    option.value = model::any(std::string("true"));
+  }
+  const ConfigPlan plan = change_vm(spec);
+  EXPECT_TRUE(plan.config.changes_tracked);
+  EXPECT_TRUE(plan.config.disks[0].changes_tracked);
+  EXPECT_EQ(plan.config.extra, present.extra);
+}
+
+TEST_F(VmChange, ChangeTrackingIsRefusedBeforeHardwareSeven) {
+  present.hardware_version = 4;
+  spec.changeTrackingEnabled = true;
+  expect_fault<vim::InvalidArgument>("changed block tracking", [&] { change_vm(spec); });
 }
 
 TEST_F(VmChange, HardwareGoesForwardOnly) {

@@ -90,6 +90,9 @@ TEST(ReadMachine, KnowsControllersAndDisks) {
   EXPECT_EQ(files.disks[0].slot.key(), "scsi0:0");
   EXPECT_EQ(files.disks[1].mode, DiskMode::independent_persistent);
   EXPECT_TRUE(files.disks[1].multi_writer);
+  EXPECT_TRUE(files.changes_tracked);
+  EXPECT_TRUE(files.disks[0].changes_tracked);
+  EXPECT_FALSE(files.disks[1].changes_tracked);
 
   const MachineConfig db = sample_machine("esxi67.vmx");
   EXPECT_EQ(db.controllers.size(), 2u);
@@ -329,7 +332,7 @@ TEST(ExtraConfig, IsNeverWhatAMemberStandsFor) {
        {"memSize", "scsi0:3.FILENAME", "ethernet9.address", "serial31.vspc", "ide1:1.mode"})
     EXPECT_TRUE(is_described(key)) << key;
   for (const char* key : {"guestinfo.memsize", "scsi0:7.fileName", "ethernet10.address",
-                          "scsi0:0.ctkEnabled", "scsi4.present"})
+                          "scsi0:0.digestEnabled", "scsi4.present"})
     EXPECT_FALSE(is_described(key)) << key;
   MachineConfig machine;
   expect_error(ErrorKind::invalid_argument, "numvcpus",

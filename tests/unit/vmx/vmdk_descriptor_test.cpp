@@ -52,6 +52,15 @@ TEST(VmdkDescriptor, SurvivesARoundTrip) {
   }
 }
 
+TEST(VmdkDescriptor, NamesItsChangeTrack) {
+  auto disk = VmdkDescriptor::parse(sample("vmfs-thin.vmdk"), "x");
+  disk.change_track_file = "db02-ctk.vmdk";
+  const std::string text = disk.serialise();
+  EXPECT_NE(text.find("# Change Tracking File\nchangeTrackPath=\"db02-ctk.vmdk\"\n"),
+            std::string::npos);
+  EXPECT_EQ(VmdkDescriptor::parse(text, "x"), disk);
+}
+
 TEST(VmdkDescriptor, KeepsAnAdapterItDoesNotKnow) {
   std::string text = sample("vmfs-thin.vmdk");
   text.replace(text.find("lsilogic"), 8, "legacyESX");

@@ -110,7 +110,9 @@ Datastore::Datastore(std::string name, const fs::path& root, std::string host_uu
   root_fd_ = virga::open_file(root, O_PATH | O_DIRECTORY);
   read_only_ = !make_private_folders(root_fd_.get(), root.string()) ||
                ::faccessat(root_fd_.get(), ".", W_OK, 0) != 0;
-  const auto has_identifier = [&] { return is_there(root_fd_.get(), join(private_folder, "uuid")); };
+  const auto has_identifier = [&] {
+    return is_there(root_fd_.get(), join(private_folder, "uuid"));
+  };
   if (!has_identifier() && !read_only_)
     publish_private_file(root_fd_.get(), "uuid", make_identifier() + "\n", root.string());
   uuid_ = has_identifier() ? read_identifier(root_fd_.get(), root.string())
@@ -118,9 +120,24 @@ Datastore::Datastore(std::string name, const fs::path& root, std::string host_uu
   leases_ = find_leases(root_fd_.get(), read_only_, root.string());
 }
 
+std::shared_ptr<const Datastore> Datastore::absent(std::string name, const fs::path& root,
+                                                   std::string uuid, std::string host_uuid) {
+  const std::shared_ptr<Datastore> absent(new Datastore);
+  absent->name_ = std::move(name);
+  absent->root_ = root;
+  absent->uuid_ = std::move(uuid);
+  absent->host_uuid_ = std::move(host_uuid);
+  return absent;
+}
+
+int Datastore::root_fd() const {
+  if (is_absent()) throw error(ErrorKind::gone, name_, "{} is not accessible", name_);
+  return root_fd_.get();
+}
+
 Space Datastore::space() const {
   struct statvfs system;
-  if (::fstatvfs(root_fd_.get(), &system) != 0) throw system_error(name_, "cannot measure");
+  if (::fstatvfs(root_fd(), &system) != 0) throw system_error(name_, "cannot measure");
   return {system.f_blocks * system.f_frsize, system.f_bavail * system.f_frsize};
 }
 
@@ -136,7 +153,7 @@ Fd Datastore::open(std::string_view path, int flags, unsigned mode) const {
 }
 
 Fd Datastore::open_any(std::string_view path, int flags, unsigned mode) const {
-  return open_beneath(root_fd_.get(), path, flags, mode, display(path));
+  return open_beneath(root_fd(), path, flags, mode, display(path));
 }
 
 Fd Datastore::open_folder(std::string_view path) const {
@@ -157,7 +174,7 @@ struct stat Datastore::status(std::string_view path) const {
   struct stat status;
   const std::string normal = vmx::normalise_relative_path(path);
   if (normal.empty()) {
-    if (::fstat(root_fd_.get(), &status) != 0) throw system_error(display(""), "cannot look at");
+    if (::fstat(root_fd(), &status) != 0) throw system_error(display(""), "cannot look at");
     return status;
   }
   const Entry entry = entry_of(*this, normal);

@@ -38,6 +38,11 @@ class Datastore {
   // folder, and invalid_argument for a name vmx::check_datastore_name refuses. `host_uuid` names
   // this host among those that share the folder.
   Datastore(std::string name, const fs::path& root, std::string host_uuid = {});
+  // One that was opened before and whose folder cannot be reached now: all that is asked of its
+  // files throws ErrorKind::gone.
+  static std::shared_ptr<const Datastore> absent(std::string name, const fs::path& root,
+                                                 std::string uuid, std::string host_uuid);
+  bool is_absent() const { return !root_fd_; }
 
   const std::string& name() const { return name_; }
   // "5f3a2b1c-0d4e5f60-7182-93a4b5c6d7e8", the same for every host that shares the folder. It is
@@ -47,8 +52,8 @@ class Datastore {
   const fs::path& root() const { return root_; }
   bool read_only() const { return read_only_; }
   // Set where leases (lease.h) keep hosts apart, because file locks do not reach all of them. They
-  // all have to do the same: PRIVATE/leases tells them, which the first host that finds it so makes,
-  // or an administrator.
+  // all have to do the same: PRIVATE/leases tells them, which the first host that finds it so
+  // makes, or an administrator.
   const std::optional<LeaseTiming>& leases() const { return leases_; }
   const std::string& host_uuid() const { return host_uuid_; }
 
@@ -69,10 +74,12 @@ class Datastore {
 
   // For this module: the root's descriptor (O_PATH), and opening without regard to the private
   // folder.
-  int root_fd() const { return root_fd_.get(); }
+  int root_fd() const;
   Fd open_any(std::string_view path, int flags, unsigned mode = 0600) const;
 
  private:
+  Datastore() = default;
+
   std::string name_;
   fs::path root_;
   Fd root_fd_;
@@ -89,9 +96,7 @@ struct Location {
 
   std::string display() const { return datastore->display(path); }
   // "[uuid] path": holds when the datastore is renamed, for what is written down.
-  std::string lasting_name() const {
-    return vmx::DatastorePath(datastore->uuid(), path).format();
-  }
+  std::string lasting_name() const { return vmx::DatastorePath(datastore->uuid(), path).format(); }
   Location sibling(std::string_view name) const;
   Location parent() const;  // the root's is the root
 };

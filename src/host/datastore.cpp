@@ -26,6 +26,10 @@ vim::DatastoreCapability capability() {
   return capability;
 }
 
+bool is_accessible(const datastore::Datastore& files, const NasMount* nas) {
+  return !files.is_absent() && (!nas || nas->failure().empty());
+}
+
 vim::DatastoreHostMount mount(const datastore::Datastore& files, const NasMount* nas) {
   vim::DatastoreHostMount mount;
   mount.key = names::host_system;
@@ -33,7 +37,7 @@ vim::DatastoreHostMount mount(const datastore::Datastore& files, const NasMount*
   mount.mountInfo.path = "/vmfs/volumes/" + files.uuid();
   mount.mountInfo.accessMode = files.read_only() ? "readOnly" : "readWrite";
   mount.mountInfo.mounted = true;
-  mount.mountInfo.accessible = !nas || nas->failure().empty();
+  mount.mountInfo.accessible = is_accessible(files, nas);
   if (!*mount.mountInfo.accessible) mount.mountInfo.inaccessibleReason = "AllPathsDown_Start";
   return mount;
 }
@@ -75,7 +79,7 @@ void fill(vim::DatastoreProperties& p, const MoRef& self, const datastore::Datas
   p.summary.edit().capacity = static_cast<std::int64_t>(space.capacity);
   p.summary.edit().freeSpace = static_cast<std::int64_t>(space.free);
   p.summary.edit().uncommitted = static_cast<std::int64_t>(uncommitted);
-  p.summary.edit().accessible = !nas || nas->failure().empty();
+  p.summary.edit().accessible = is_accessible(files, nas);
   p.summary.edit().multipleHostAccess = files.leases().has_value();
   p.summary.edit().type = nas ? nas_type(nas->source()) : "OTHER";
   p.summary.edit().maintenanceMode = "normal";
@@ -107,13 +111,18 @@ Datastore::Datastore(Host& host, MoRef self, std::shared_ptr<const datastore::Da
                properties.capability = model::share(capability());
                properties.host.push_back(mount(*files, nas.get()));
                properties.browser = {"HostDatastoreBrowser", "browser-" + self.value};
-               fill(properties, self, *files, nas.get(), files->space(), 0);
+               const auto space = files->is_absent() ? datastore::Space() : files->space();
+               fill(properties, self, *files, nas.get(), space, 0);
                return properties;
              }()),
       files_(std::move(files)),
       nas_(std::move(nas)) {
+  keep_lease();
+}
+
+void Datastore::keep_lease() {
   if (!files_->leases()) return;
-  lease_ = std::make_shared<DatastoreLease>(host, *files_);
+  lease_ = std::make_shared<DatastoreLease>(host(), *files_);
   lease_->start();
 }
 
@@ -129,23 +138,48 @@ void Datastore::show_accessibility() {
   update([&](Properties& p) {
     p.host.clear();
     p.host.push_back(mount(*files_, nas_.get()));
-    p.summary.edit().accessible = nas_->failure().empty();
+    p.summary.edit().accessible = is_accessible(*files_, nas_.get());
   });
   host().datastores_changed();
+  if (!files_->is_absent() || !nas_->is_mounted() || std::exchange(is_coming_back_, true)) return;
+  const auto me = std::static_pointer_cast<Datastore>(shared_from_this());
+  spawn(host().kernel.executor, "datastore", come_back(me));
+}
+
+// Its server answers for the first time since this daemon has started.
+Async<void> Datastore::come_back(std::shared_ptr<Datastore> self) {
+  const auto& absent = *self->files_;
+  const auto open = [name = absent.name(), root = absent.root(), host = absent.host_uuid()] {
+    auto files = std::make_shared<const datastore::Datastore>(name, root, host);
+    datastore::sweep(*files);
+    return files;
+  };
+  const auto files = co_await offload(self->host().kernel.workers, open);
+  if (files->uuid() != absent.uuid())
+    throw error(ErrorKind::invalid_state, absent.name(), "another datastore lies where {} was",
+                absent.name());
+  self->files_ = files;
+  self->keep_lease();
+  co_await self->refresh();
+  self->show_accessibility();
+  for (const auto& [ref, vm] : std::map(self->host().virtual_machines))
+    co_await vm->follow_return(files);
 }
 
 void Datastore::require_accessible() const {
-  if (!nas_ || nas_->failure().empty()) return;
+  if (is_accessible(*files_, nas_.get())) return;
+  const std::string& failure = nas_->failure();
+  const std::string why = failure.empty() ? "it is being opened" : failure;
   vim::InaccessibleDatastore detail;
   detail.datastore = self();
   detail.name = properties().name;
-  detail.detail = nas_->failure();
-  throw kernel::Fault(std::move(detail), fmt::format("{} is not accessible: {}.", properties().name,
-                                                     nas_->failure()));
+  detail.detail = why;
+  const std::string message = fmt::format("{} is not accessible: {}.", properties().name, why);
+  throw kernel::Fault(std::move(detail), message);
 }
 
 Async<void> Datastore::refresh() {
-  if (nas_ && !nas_->failure().empty()) co_return;
+  if (!is_accessible(*files_, nas_.get())) co_return;
   const auto files = files_;
   const auto work = [files] {
     return std::pair(files->space(), datastore::uncommitted_space(*files));
@@ -166,6 +200,7 @@ Async<void> Datastore::RefreshDatastoreStorageInfo(
 Async<void> Datastore::rename(std::string name, std::string user) {
   const std::string before = files_->name();
   if (name == before) co_return;
+  require_accessible();
   check_datastore_name(host(), name);
   std::vector<std::shared_ptr<VirtualMachine>> vms;
   for (const MoRef& ref : properties().vm) vms.push_back(host().virtual_machines.at(ref.value));
@@ -223,16 +258,15 @@ Async<MoRef> Datastore::Destroy_Task(model::Call& call, const vim::DestroyReques
       });
 }
 
-std::shared_ptr<Datastore> open_datastore(Host& host, const std::string& name,
-                                          const std::string& path,
-                                          std::shared_ptr<NasMount> nas) {
-  check_datastore_name(host, name);
-  auto files = std::make_shared<const datastore::Datastore>(name, path, host.identity.uuid);
+namespace {
+
+std::shared_ptr<Datastore> add_datastore(Host& host,
+                                         std::shared_ptr<const datastore::Datastore> files,
+                                         std::shared_ptr<NasMount> nas) {
   for (const auto& [other, existing] : host.datastores) {
     if (existing->files()->uuid() == files->uuid())
       throw kernel::duplicate_name(other, existing->self());
   }
-  datastore::sweep(*files);
   record(host, *files);
   const MoRef ref{"Datastore", files->uuid()};
   auto opened = std::make_shared<Datastore>(host, ref, files, std::move(nas));
@@ -240,6 +274,17 @@ std::shared_ptr<Datastore> open_datastore(Host& host, const std::string& name,
   host.kernel.inventory.emplace<HostDatastoreBrowser>(host, opened->properties().browser, ref);
   host.add_datastore(opened);
   return opened;
+}
+
+}  // namespace
+
+std::shared_ptr<Datastore> open_datastore(Host& host, const std::string& name,
+                                          const std::string& path,
+                                          std::shared_ptr<NasMount> nas) {
+  check_datastore_name(host, name);
+  auto files = std::make_shared<const datastore::Datastore>(name, path, host.identity.uuid);
+  datastore::sweep(*files);
+  return add_datastore(host, std::move(files), std::move(nas));
 }
 
 Async<void> close_datastore(Host& host, MoRef ref, std::string user) {
@@ -274,9 +319,13 @@ Async<void> restore_datastores(Host& host) {
     const auto newline = text.find('\n');
     const std::string name = text.substr(0, newline), path = text.substr(newline + 1);
     const auto mount = mounts.find(path);
-    if (mount != mounts.end() && !mount->second) continue;  // an empty folder is not the datastore
     try {
-      open_datastore(host, name, path, mount == mounts.end() ? nullptr : mount->second);
+      if (mount != mounts.end() && !mount->second->is_mounted())
+        add_datastore(host,
+                      datastore::Datastore::absent(name, path, uuid, host.identity.uuid),
+                      mount->second);
+      else
+        open_datastore(host, name, path, mount == mounts.end() ? nullptr : mount->second);
     } catch (const std::exception& failure) {
       logger("datastore")->error("datastore {} at {} is left out: {}", name, path, failure.what());
     }

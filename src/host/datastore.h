@@ -39,10 +39,13 @@ class Datastore final : public Entity<vim::Datastore> {
  private:
   Async<void> rename(std::string name, std::string user);
   void show_accessibility();
+  void keep_lease();
+  static Async<void> come_back(std::shared_ptr<Datastore> self);
 
   std::shared_ptr<const datastore::Datastore> files_;
   const std::shared_ptr<NasMount> nas_;
   std::shared_ptr<DatastoreLease> lease_;
+  bool is_coming_back_ = false;
 };
 
 // Throws InvalidName, DuplicateName.
@@ -54,7 +57,8 @@ std::shared_ptr<Datastore> open_datastore(Host& host, const std::string& name,
                                           std::shared_ptr<NasMount> nas = nullptr);
 // Takes it out of the inventory; the files stay. ResourceInUse while VMs lie on it.
 Async<void> close_datastore(Host& host, MoRef datastore, std::string user);
-// Opens those the database knows. One that cannot be opened is logged and left out.
+// Opens those the database knows. One whose NFS server does not answer is there without its files,
+// until it does; another that cannot be opened is logged and left out.
 Async<void> restore_datastores(Host& host);
 
 }  // namespace virga::host

@@ -136,11 +136,16 @@ Async<NasMounts> restore_nas_mounts(Host& host, std::set<std::string> folders) {
     }
     NasExport source = recorded_export(document);
     auto& mount = mounts[folder];
+    std::string reason;
     try {
-      mount = co_await NasMount::open(host, std::move(source));
+      NasExport wanted = source;
+      mount = co_await NasMount::open(host, std::move(wanted));
     } catch (const Error& failure) {
-      logger("datastore")->error("{}", failure.what());
+      reason = failure.what();
     }
+    if (mount) continue;
+    logger("datastore")->error("{}", reason);
+    mount = NasMount::await(host, std::move(source), std::move(reason));
   }
   co_return mounts;
 }

@@ -15,7 +15,7 @@ Async<std::shared_ptr<Datastore>> open_nas_datastore(Host& host, std::string nam
 // When its datastore has been closed.
 Async<void> unmount_nas(Host& host, std::shared_ptr<NasMount> nas);
 
-// By the folder where each is mounted; nullptr for one that could not be.
+// By the folder where each is mounted, or is to be when its server answers.
 using NasMounts = std::map<std::string, std::shared_ptr<NasMount>>;
 // Mounts the exports that datastores lie at, whose folders those are. Takes away the others: what a
 // killed daemon was about to mount or to unmount.

@@ -21,14 +21,11 @@ std::string helper_program() {
   return (fs::read_symlink("/proc/self/exe").parent_path() / "virga-nfs").string();
 }
 
-}  // namespace
+// Before a server that did not answer is tried again.
+constexpr auto kPause = std::chrono::seconds(3);
+constexpr auto kMoment = std::chrono::milliseconds(100);
 
-std::string nas_folder(const Host& host, const NasExport& source) {
-  const std::string name = fmt::format("{:016x}", hash(source.name()));
-  return (host.identity.state / "nfs" / name).string();
-}
-
-Async<std::shared_ptr<NasMount>> NasMount::open(Host& host, NasExport source) {
+Async<std::shared_ptr<nfs::Mount>> mount_export(const Host& host, const NasExport& source) {
   nfs::MountSpec spec;
   spec.version = source.version;
   spec.hosts = source.hosts;
@@ -38,19 +35,56 @@ Async<std::shared_ptr<NasMount>> NasMount::open(Host& host, NasExport source) {
   spec.program = helper_program();
   spec.read_only = source.read_only;
   const auto mount = [spec] { return std::make_shared<nfs::Mount>(spec); };
-  auto mounted = co_await offload(host.kernel.workers, mount);
+  co_return co_await offload(host.kernel.workers, mount);
+}
+
+}  // namespace
+
+std::string nas_folder(const Host& host, const NasExport& source) {
+  const std::string name = fmt::format("{:016x}", hash(source.name()));
+  return (host.identity.state / "nfs" / name).string();
+}
+
+Async<std::shared_ptr<NasMount>> NasMount::open(Host& host, NasExport source) {
+  auto mounted = co_await mount_export(host, source);
   co_return std::make_shared<NasMount>(host, std::move(source), std::move(mounted));
 }
 
+std::shared_ptr<NasMount> NasMount::await(Host& host, NasExport source, std::string failure) {
+  auto awaited = std::make_shared<NasMount>(host, std::move(source), nullptr);
+  awaited->failure_ = std::move(failure);
+  return awaited;
+}
+
 void NasMount::follow(std::function<void()> changed) {
-  const int news = ::fcntl(mount_->fd(), F_DUPFD_CLOEXEC, 0);
-  if (news < 0) throw system_error(source_.name(), "cannot follow");
-  news_ = std::make_shared<asio::posix::stream_descriptor>(host_.kernel.executor, news);
   spawn(host_.kernel.executor, "NFS mount", watch(shared_from_this(), std::move(changed)));
 }
 
+Async<void> NasMount::mount_when_it_can_be() {
+  while (!mount_) {
+    co_await sleep_for(kPause);
+    if (is_unwanted_) co_return;
+    is_mounting_ = true;
+    try {
+      mount_ = co_await mount_export(host_, source_);
+    } catch (const std::exception& failure) {
+      failure_ = failure.what();
+    }
+    is_mounting_ = false;
+  }
+}
+
 Async<void> NasMount::watch(std::shared_ptr<NasMount> self, std::function<void()> changed) {
-  const auto news = self->news_;
+  if (!self->mount_) {
+    co_await self->mount_when_it_can_be();
+    changed();
+  }
+  if (self->is_unwanted_) co_return;
+  const int fd = ::fcntl(self->mount_->fd(), F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) throw system_error(self->source_.name(), "cannot follow");
+  const auto news =
+      std::make_shared<asio::posix::stream_descriptor>(self->host_.kernel.executor, fd);
+  self->news_ = news;
   while (news->is_open()) {
     boost::system::error_code failed;
     auto token = asio::redirect_error(asio::use_awaitable, failed);
@@ -65,7 +99,10 @@ Async<void> NasMount::watch(std::shared_ptr<NasMount> self, std::function<void()
 }
 
 Async<void> NasMount::unmount() {
+  is_unwanted_ = true;
+  while (is_mounting_) co_await sleep_for(kMoment);
   if (news_) news_->close();
+  if (!mount_) co_return;
   const auto mount = mount_;
   const auto take_away = [mount] { mount->unmount(); };
   co_await offload(host_.kernel.workers, take_away);

@@ -76,8 +76,10 @@ Async<void> VirtualMachine::load() {
 }
 
 void VirtualMachine::mark_invalid(const std::string& reason) {
+  using State = vim::VirtualMachineConnectionState;
   update([&](Properties& p) {
-    p.runtime.edit().connectionState = vim::VirtualMachineConnectionState::invalid;
+    p.runtime.edit().connectionState = config_file_.datastore->is_absent() ? State::inaccessible
+                                                                           : State::invalid;
     p.summary.edit().runtime = *p.runtime;
     p.overallStatus = p.summary.edit().overallStatus = vim::ManagedEntityStatus::red;
     vim::VmDisconnectedEvent issue;
@@ -419,10 +421,15 @@ Async<void> VirtualMachine::reload() {
 
 Async<void> VirtualMachine::Reload(model::Call&, const vim::ReloadRequestType&) {
   co_await reload();
+  show_connected();
+}
+
+void VirtualMachine::show_connected() {
   update([](Properties& p) {
     p.runtime.edit().connectionState = vim::VirtualMachineConnectionState::connected;
     p.summary.edit().runtime = *p.runtime;
     p.overallStatus = p.summary.edit().overallStatus = vim::ManagedEntityStatus::green;
+    p.configIssue.clear();
   });
 }
 
@@ -690,6 +697,30 @@ Async<void> VirtualMachine::follow_renaming(
   disks_ = co_await query_disks(config_);
   publish_config();
   co_await refresh_storage();
+}
+
+Async<void> VirtualMachine::follow_return(
+    std::shared_ptr<const datastore::Datastore> returned) {
+  const bool lies_there = config_file_.datastore->uuid() == returned->uuid();
+  if (lies_there) config_file_.datastore = returned;
+  std::string reason;
+  try {
+    if (lies_there) {
+      co_await reload();
+      show_connected();
+      co_await recover_without_guest();
+      co_await recover_snapshots();
+    } else {
+      co_await follow_renaming(returned);  // disks of it may lie there
+    }
+  } catch (const std::exception& failure) {
+    reason = failure.what();
+  }
+  if (reason.empty()) co_return;
+  if (lies_there)
+    mark_invalid(reason);
+  else
+    logger("vm")->error("{}: {}", config_file_.display(), reason);
 }
 
 void VirtualMachine::set_quick_stats(const vim::VirtualMachineQuickStats& stats) {

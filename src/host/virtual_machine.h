@@ -32,7 +32,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
 
   // Reads what the configuration names, and fills the properties in.
   Async<void> load();
-  // The .vmx cannot be read: the VM stays in the inventory, inaccessible, with the reason.
+  // The .vmx cannot be read: the VM stays in the inventory, invalid or inaccessible as its datastore
+  // is, with the reason.
   void mark_invalid(const std::string& reason);
   // Takes up what the hypervisor still had of this VM after a restart of the daemon.
   Async<void> adopt(std::shared_ptr<hypervisor::Machine> machine);
@@ -68,6 +69,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> guard_guest();
   // Its datastore, or one that its disks lie on, is `renamed` now.
   Async<void> follow_renaming(std::shared_ptr<const datastore::Datastore> renamed);
+  // The datastore, which was absent since this daemon has started, is there.
+  Async<void> follow_return(std::shared_ptr<const datastore::Datastore> returned);
   // Nobody is going to answer what it asks: what waits for that fails.
   void withdraw_question();
   bool is_busy() const { return current_task_.has_value(); }
@@ -176,6 +179,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   bool consists_of(const std::string& file) const;
   // Reads the .vmx anew.
   Async<void> reload();
+  void show_connected();
   Async<void> save_config(vmx::MachineConfig config);
   Async<void> reconfigure(model::Ptr<vim::VirtualMachineConfigSpec> spec, std::string user,
                           kernel::TaskHandle& handle);

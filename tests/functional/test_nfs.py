@@ -204,6 +204,32 @@ def test_a_vm_that_runs_here_does_not_start_there(client, server, store, second_
     other.logout()
 
 
+@pytest.mark.parametrize("kind", [NFS41], indirect=True)
+def test_a_host_that_starts_before_its_server(host, client, server, store):
+    config = machines.spec(client, "early")
+    config.files.vmPathName = "[nfs]"
+    machines.create(client, config)
+    host.kill()
+    server.stop()
+    helper, = helpers()
+    helper.kill()    # as if the machine had started anew
+    host.start()
+    client = Client(host)
+    store, vm = datastore(client), client.vm("early")
+    assert (store.info.nas.type, store.summary.accessible) == (NFS41, False)
+    assert vm.runtime.connectionState == "inaccessible"
+    with fault(vim.fault.InvalidState, "early.vmx"):
+        client.wait(vm.PowerOnVM_Task())
+    with fault(vim.fault.InaccessibleDatastore, "nfs"):
+        store.RenameDatastore("other")
+    server.start()
+    client.wait_for(store, "summary.accessible")
+    client.wait_for(vm, "runtime.connectionState", lambda state: state == "connected")
+    assert store.summary.capacity > 0 and store.summary.multipleHostAccess
+    client.wait(vm.PowerOnVM_Task())
+    client.logout()
+
+
 def test_killed_while_making_and_removing_a_datastore(host, server):
     (server.path / "kept").write_text("kept")
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/error.h"
@@ -67,9 +68,10 @@ Session::Session(std::vector<std::string> hosts, Told told)
       machine_(machine_name()),
       owner_("virga-nfs " + make_uuid()) {}
 
+// A power of two: what the kernel asks for then comes in parts of one size.
 std::size_t Session::max_data() const {
   const std::size_t message = std::min(session_.max_request, session_.max_response);
-  return message < kOverhead + kPage ? kPage : (message - kOverhead) / kPage * kPage;
+  return message < kOverhead + kPage ? kPage : std::bit_floor(message - kOverhead);
 }
 
 // --- The connection ----------------------------------------------------------------------------
@@ -199,7 +201,7 @@ void Session::create_session(const Results::Client& client) {
     const auto done = [this](Results* complete) {
       if (!complete || complete->status() != Status::ok) return;
       complete->skip({Operation::reclaim_complete, Operation::putrootfh});
-      lease_ = std::chrono::seconds(complete->attributes().lease_time);
+      lease_ = std::chrono::seconds(std::max(1U, complete->attributes().lease_time));
     };
     Compound compound;
     compound.reclaim_complete().put_root().get_attributes({Attribute::lease_time}).once();

@@ -97,7 +97,7 @@ class Session {
   bool is_told_up_ = false;
   std::uint64_t client_ = 0;
   Results::Session session_;  // its id is empty when there is none
-  std::chrono::seconds lease_{};
+  std::chrono::milliseconds lease_{};
   Clock::time_point renew_at_{};
   std::vector<SlotState> slots_;
   Calls waiting_;  // for a slot

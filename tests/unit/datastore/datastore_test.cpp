@@ -45,6 +45,19 @@ TEST(Datastore, RefusesWhatIsNoFolder) {
   expect_error(ErrorKind::invalid_argument, "a/b", [] { Datastore("a/b", "/tmp"); });
 }
 
+TEST(Datastore, RefusesWhatIsAskedOfFilesWhileItIsAbsent) {
+  const TestFolder folder;
+  const std::string uuid = Datastore("ds", folder.path()).uuid();
+  const auto absent = Datastore::absent("ds", folder.path(), uuid, "host");
+  EXPECT_TRUE(absent->is_absent());
+  EXPECT_EQ(absent->uuid(), uuid);
+  EXPECT_EQ(absent->url(), "ds:///vmfs/volumes/" + uuid + "/");
+  expect_error(ErrorKind::gone, "ds", [&] { absent->space(); });
+  expect_error(ErrorKind::gone, "ds", [&] { absent->exists("web/web.vmx"); });
+  expect_error(ErrorKind::gone, "ds", [&] { absent->status(""); });
+  expect_error(ErrorKind::gone, "ds", [&] { absent->open("web/web.vmx", O_RDONLY); });
+}
+
 TEST(Datastore, MeasuresItsSpace) {
   const TestFolder folder(testing::TempDir(), 8 << 20);
   const Datastore datastore("ds", folder.path());

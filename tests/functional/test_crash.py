@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 import pytest
-from pyVmomi import vim, vmodl
+from pyVmomi import vim
 
 from harness import machines, qemu
 from harness.client import Client, fault
@@ -383,8 +383,7 @@ def test_a_guest_whose_disk_is_full_waits_and_goes_on(client, small_datastore, b
         disk(1000, 1, "[small] thirsty.vmdk", mib=128)])
     client.wait(vm.ReconfigVM_Task(config))
     guest = boot_guest(vm)
-    # By its size, in sectors: guests name their disks in the order in which they find them.
-    thirsty = "/dev/$(grep -lx 262144 /sys/block/sd*/size | cut -d/ -f4)"
+    thirsty = f"/dev/{machines.block_device(128)}"
     guest.console.socket.send("dd if=/dev/zero bs=1M count=100 | tr '\\0' x | "
                               f"dd of={thirsty} bs=1M conv=fsync; echo vir''ga-written $?\n")
     question = client.wait_for(vm, "runtime.question", lambda question: question is not None,

@@ -7,13 +7,9 @@ from conftest import shared_guest
 from harness import machines
 from harness.client import fault
 from harness.console import of_kind
-from harness.machines import CONTROLLER_KEYS, added, controller, disk, edited, nic, removed
+from harness.machines import CONTROLLER_KEYS, added, change, controller, disk, edited, nic, removed
 
 MIB = 1 << 20
-
-
-def change(client, vm, *devices, **fields):
-    client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=list(devices), **fields)))
 
 
 def device_at(vm, key):

@@ -13,25 +13,9 @@ from pyVmomi import vim, vmodl
 from harness import machines, qemu
 from harness.client import Client, fault
 from harness.console import Console
-from harness.machines import edited
+from harness.machines import change, disk_at, edited, local
 
 MIB = 1 << 20
-Disk = vim.vm.device.VirtualDisk
-
-
-def change(client, vm, *devices):
-    client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=list(devices))))
-
-
-def disk_at(vm, unit):
-    [found] = [device for device in vm.config.hardware.device
-               if isinstance(device, Disk) and device.unitNumber == unit]
-    return found
-
-
-def local(client, path):
-    """A datastore's file, "[ds] folder/name", as a path of this machine."""
-    return pathlib.Path(client.datastore.info.path) / path.split("] ")[1]
 
 
 def folder_of(client, vm):
@@ -59,7 +43,7 @@ def redos(client, vm):
 
 
 # Guests name their disks in the order in which they happen to find them.
-SECOND = f"/dev/$(grep -lx {8 * MIB // 512} /sys/block/sd*/size | cut -d/ -f4)"
+SECOND = f"/dev/{machines.block_device(8)}"
 
 
 def write(console):

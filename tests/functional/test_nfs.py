@@ -140,9 +140,8 @@ def test_a_guest_outlives_the_servers_restart_and_the_daemon(host, client, serve
     config.files.vmPathName = "[nfs]"
     vm = machines.create(client, config)
     guest = boot_guest(vm)
-    # Guests name disks in any order: the one of 16 MiB is meant.
     guest.console.socket.send(
-        "disk=$(basename $(dirname $(grep -lx 32768 /sys/block/sd*/size))); "
+        f"disk={machines.block_device(16)}; "
         "i=0; while [ $i -lt 2000 ]; do echo line-$i; i=$((i+1)); done | "
         "dd of=/dev/$disk bs=512 conv=sync,fsync 2>/dev/null; echo vir''ga-2000\n")
     server.stop()

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import pathlib
 import subprocess
 
 import pytest
@@ -11,8 +10,7 @@ from pyVmomi import vim, vmodl
 
 from harness import iscsi_target, machines, qemu
 from harness.client import fault
-from harness.console import of_kind
-from harness.machines import added, edited, removed
+from harness.machines import added, change, disk_at, edited, local, removed
 
 MIB = 1 << 20
 Disk = vim.vm.device.VirtualDisk
@@ -22,25 +20,11 @@ USER = ("alice", "alice-secret-12")
 LOOP_MIB, LUN_MIB = 12, 20
 
 
-def change(client, vm, *devices):
-    client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=list(devices))))
-
-
 def raw_disk(client, unit, device, mode, path=None, **more):
     backing = Backing(fileName=path or client.path(""), deviceName=device, compatibilityMode=mode,
                       diskMode="persistent", **more)
     disk = Disk(key=-100 - unit, controllerKey=machines.SCSI_KEY, unitNumber=unit, backing=backing)
     return added(disk, None if path else "create")
-
-
-def disk_at(vm, unit):
-    [found] = [device for device in vm.config.hardware.device
-               if isinstance(device, Disk) and device.unitNumber == unit]
-    return found
-
-
-def local(client, path):
-    return pathlib.Path(client.datastore.info.path) / path.split("] ")[1]
 
 
 def mapping_file(client, disk):
@@ -95,12 +79,11 @@ def lun(storage, target):
 
 
 class OnDisk:
-    """A guest's disk, found by its size: guests name disks in any order."""
+    """A guest's disk of that size."""
 
     def __init__(self, console, mib):
         self.console = console
-        self.block = (f"$(for s in /sys/block/sd*/size; do [ $(cat $s) = {mib * MIB // 512} ] "
-                      "&& echo $s | cut -d/ -f4; done)")
+        self.block = machines.block_device(mib)
 
     def appeared(self):
         self.console.output(f"until [ -n \"{self.block}\" ]; do usleep 100000; done")

@@ -6,14 +6,10 @@ from pyVmomi import vim, vmodl
 from harness import machines
 from harness.client import fault
 from harness.console import of_kind
-from harness.machines import added, controller, disk, edited, nic, removed
+from harness.machines import added, change, controller, disk, edited, nic, removed
 
 Disk = vim.vm.device.VirtualDisk
 MIB = 1 << 20
-
-
-def change(client, vm, *devices, **fields):
-    client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=list(devices), **fields)))
 
 
 def disks(vm):

@@ -6,7 +6,7 @@ from pyVmomi import vim, vmodl
 from harness import isolation, machines
 from harness.client import Client, fault, filter_spec
 from harness.host import HostProcess
-from harness.machines import added, cdrom, controller, disk, edited, nic, removed
+from harness.machines import added, cdrom, change, controller, disk, edited, nic, removed
 
 THOUSAND = 1000
 PropertyCollector = vmodl.query.PropertyCollector
@@ -28,10 +28,6 @@ def vm(client, make_vm):
     """A machine with a disk and a NIC."""
     return make_vm("simulated", controller("pvscsi"), disk(1000, 0, client.path(""), mib=16),
                    nic("vmxnet3", "VM Network"))
-
-
-def change(client, vm, *devices, **fields):
-    client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=list(devices), **fields)))
 
 
 def of_type(vm, kind):

@@ -6,7 +6,7 @@ from pyVmomi import vim
 
 from harness import machines
 from harness.client import fault
-from harness.machines import added, removed
+from harness.machines import added, change, removed
 
 TPM = vim.vm.device.VirtualTPM
 
@@ -41,10 +41,6 @@ def ask(console, request):
                             "dd bs=4096 count=1 <&3 2>/dev/null | od -An -v -tx1; exec 3>&-")
     answer = bytes.fromhex("".join(output.split()))
     return int.from_bytes(answer[6:10], "big"), answer[10:]
-
-
-def change(client, vm, *devices, **fields):
-    client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=list(devices), **fields)))
 
 
 def test_a_tpm_remembers_as_long_as_the_machine_has_it(client, host, make_vm, boot_guest):

@@ -1,5 +1,7 @@
 """Virtual machines for tests: specifications, and guests made from the tiny Linux."""
 
+import pathlib
+
 from pyVmomi import vim
 
 from harness.host import BUILD
@@ -103,6 +105,10 @@ def create(client, config):
     return client.wait(client.datacenter.vmFolder.CreateVM_Task(config, client.pool))
 
 
+def change(client, vm, *devices, **fields):
+    client.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=list(devices), **fields)))
+
+
 def destroy(client, vm):
     if vm.runtime.powerState != "poweredOff":
         client.wait(vm.PowerOffVM_Task())
@@ -114,6 +120,23 @@ def device(vm, kind):
     found = [device for device in vm.config.hardware.device if isinstance(device, kind)]
     assert len(found) == 1, found
     return found[0]
+
+
+def disk_at(vm, unit):
+    """Its only disk with that unit number."""
+    [found] = [device for device in vm.config.hardware.device
+               if isinstance(device, vim.vm.device.VirtualDisk) and device.unitNumber == unit]
+    return found
+
+
+def block_device(mib):
+    """How a guest's shell finds its disk of that size: guests name disks in any order."""
+    return f"$(grep -lx {mib * 2048} /sys/block/sd*/size | cut -d/ -f4)"
+
+
+def local(client, path):
+    """A datastore's file, "[ds] folder/name", as a path of this machine."""
+    return pathlib.Path(client.datastore.info.path) / path.split("] ")[1]
 
 
 DESCRIPTOR = """# Disk DescriptorFile

@@ -42,7 +42,7 @@ def test_a_signed_guest_starts_and_knows_it(client, make_vm, boot_guest, signed_
     change(client, vm, bootOptions=SECURE)
     guest = boot_guest(vm)
     assert vm.config.bootOptions.efiSecureBootEnabled
-    assert "Secure boot enabled" in guest.console.output("dmesg | grep -i 'secure boot'")
+    assert "Secure boot enabled" in guest.console.output("dmesg | grep -io 'secure boot enabled'")
     # It runs on another board, with the devices where they are on every other.
     found = {each.names[0]: each for each in guest.found if each.kind == "pci"}
     assert found["0000:01:04.0"]["driver"] == "vmw_pvscsi"

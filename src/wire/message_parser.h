@@ -58,6 +58,7 @@ class MessageParser : public boost::beast::http::basic_parser<is_request> {
   // Consumes body bytes from the front of `input`, those of the body into `out`, of which `out` is
   // then the rest; throws HttpError.
   std::size_t parse_body(std::string_view input, std::span<char>& out) {
+    if (is_cut_ && input.size() < least_last_chunk) return 0;
     out_ = out;
     std::size_t consumed = 0;
     ErrorCode failure;
@@ -67,11 +68,15 @@ class MessageParser : public boost::beast::http::basic_parser<is_request> {
     } while (!failure && !this->is_done() && consumed < input.size());
     if (failure && failure != BeastError::need_more && failure != BeastError::need_buffer)
       refuse(failure);
+    is_cut_ = this->chunked() && failure == BeastError::need_more;
     out = out_;
     return consumed;
   }
 
  private:
+  // "0\r\n\r\n": Beast asserts that it gets no less when it is asked again.
+  static constexpr std::size_t least_last_chunk = 5;
+
   [[noreturn]] void refuse(const ErrorCode& failure) {
     if (refusal_) throw *refusal_;
     if (failure == BeastError::header_limit && head_.target.empty())
@@ -133,6 +138,7 @@ class MessageParser : public boost::beast::http::basic_parser<is_request> {
   std::size_t bytes_ = 0;
   std::optional<HttpError> refusal_;
   std::span<char> out_;
+  bool is_cut_ = false;  // the header of a chunk has not come whole
 };
 
 }  // namespace virga::wire

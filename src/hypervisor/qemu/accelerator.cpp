@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,13 +23,6 @@ std::string trial_rom() {
   std::string rom(64 << 10, '\xf4');
   rom.replace(rom.size() - 16, sizeof start, reinterpret_cast<const char*>(start), sizeof start);
   return rom;
-}
-
-Fd memory_file(const char* name, const std::string& content) {
-  Fd fd(::memfd_create(name, MFD_CLOEXEC));
-  if (!fd) throw system_error(name, "cannot make");
-  write_all(fd.get(), content, name);
-  return fd;
 }
 
 std::string read_memory_file(const Fd& fd) {
@@ -70,8 +62,8 @@ bool has_virtualization(const std::string& cpuinfo) {
 
 std::string try_accelerator(const QemuOptions& options, const std::string& accelerator,
                             std::chrono::milliseconds timeout) {
-  const Fd rom = memory_file("trial-rom", trial_rom());
-  const Fd output = memory_file("trial-output", "");
+  const Fd rom = make_memory_file("trial-rom", trial_rom());
+  const Fd output = make_memory_file("trial-output", "");
   LaunchRequest request;
   request.argv = {options.program,
                   "-nodefaults",

@@ -1,11 +1,11 @@
 #include "hypervisor/qemu/disk_image.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "hypervisor/qemu/devices.h"
+#include "hypervisor/qemu/launcher.h"
 #include "vmx/sparse_extent.h"
 #include "vmx/vmdk_descriptor.h"
 
@@ -31,15 +31,8 @@ std::string descriptor_of(const Disk& disk, int image, const DiskImage& of) {
   return text;
 }
 
-Fd make_memory_file(const char* name, const std::string& text, const std::string& subject) {
-  Fd fd(::memfd_create(name, MFD_CLOEXEC));
-  if (!fd || ::pwrite(fd.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
-    throw system_error(subject, "cannot describe");
-  return fd;
-}
-
 Fd make_descriptor(const ImageFile& file) {
-  Fd fd = make_memory_file("descriptor", file.text, file.path);
+  Fd fd = make_memory_file("descriptor", file.text);
   if (file.read_only) return open_file(fmt::format("/proc/self/fd/{}", fd.get()), O_RDONLY);
   return fd;
 }
@@ -106,7 +99,7 @@ std::string login_secret(const Disk& disk) {
 }
 
 Fd make_secret(const std::string& secret) {
-  return make_memory_file("secret", secret, "a secret");
+  return make_memory_file("secret", secret);
 }
 
 }  // namespace virga::hypervisor

@@ -6,6 +6,7 @@
 #include <netdb.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -214,6 +215,14 @@ Launched launch(const LaunchRequest& request,
     end_child(pid);
     throw;
   }
+}
+
+Fd make_memory_file(const char* name, std::string_view content) {
+  Fd fd(::memfd_create(name, MFD_CLOEXEC));
+  if (!fd ||
+      ::pwrite(fd.get(), content.data(), content.size(), 0) != static_cast<ssize_t>(content.size()))
+    throw system_error(name, "cannot make");
+  return fd;
 }
 
 Fd connect_pair(Fd& other) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -46,6 +47,8 @@ struct Launched {
 Launched launch(const LaunchRequest& request,
                 const std::function<void(const ProcessIdentity&)>& before_exec);
 
+// A file of that content in memory alone, to be handed on; its position is its beginning.
+Fd make_memory_file(const char* name, std::string_view content = {});
 // A connected pair of unix sockets: one is returned.
 Fd connect_pair(Fd& other);
 // Sockets for QEMU to accept from. They do not block: two of its threads may call accept() for one

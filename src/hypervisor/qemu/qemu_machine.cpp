@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -521,8 +520,7 @@ std::string QemuMachine::serial_log(int key) const {
 Async<std::string> QemuMachine::screenshot() {
   const auto self = shared_from_this();
   require_alive("photograph");
-  const Fd picture(::memfd_create("screenshot", MFD_CLOEXEC));
-  if (!picture) throw system_error("screenshot", "cannot make");
+  const Fd picture = make_memory_file("screenshot");
   // QEMU insists on a descriptor that can only write.
   const Fd writer = open_file(fmt::format("/proc/self/fd/{}", picture.get()), O_WRONLY);
   const int set = ++last_handle_;

@@ -3,14 +3,14 @@
 //
 // A track is open while its image is written, and the bitmap is there from before the first write:
 // what dies before it has told leaves an open track, which nobody relies on.
-#include <fcntl.h>
-#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "datastore/change_tracking.h"
 #include "datastore/qcow2.h"
 #include "hypervisor/qemu/fields.h"
+#include "hypervisor/qemu/launcher.h"
 #include "hypervisor/qemu/qemu_machine.h"
 
 namespace virga::hypervisor {
@@ -37,8 +37,7 @@ json::object merged_bitmap(const std::string& node, const std::string& from) {
 
 // An image of that size without content, that only its descriptor names.
 Fd make_nameless_image(std::uint64_t capacity) {
-  Fd file(::memfd_create("bitmap", MFD_CLOEXEC));
-  if (!file) throw system_error("bitmap", "cannot make");
+  Fd file = make_memory_file("bitmap");
   const datastore::EmptyQcow2 image = datastore::make_qcow2({capacity, {}});
   for (const auto& [offset, bytes] : image.pieces)
     if (::pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset)) !=

@@ -32,12 +32,18 @@ pid_t start(const std::vector<std::string>& argv, const Pipe& in, const Pipe& ou
   posix_spawn_file_actions_adddup2(&actions, err.write.get(), 2);
   // Asio opens its sockets without close-on-exec: a child that lives on would keep our ports bound.
   posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+  // Ctrl-C goes to all of the terminal's process group; it is our caller who decides what ends.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   std::vector<char*> arguments;
   for (const auto& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   pid_t pid = -1;
-  const int code = posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environ);
+  const int code =
+      posix_spawnp(&pid, arguments[0], &actions, &attributes, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
   if (code != 0) throw system_error(argv.front(), "cannot run", code);
   return pid;
 }

@@ -22,7 +22,8 @@ struct ProcessResult {
 };
 
 // Runs argv[0] (found through PATH), waits for its end; blocks: call it through offload().
-// Throws ErrorKind::not_found when the program does not exist.
+// Signals of the terminal do not reach it. Throws ErrorKind::not_found when the program does not
+// exist.
 ProcessResult run_process(const std::vector<std::string>& argv, const std::string& input = {});
 
 // As above, and throws ErrorKind::io with the program's own words when it does not exit with 0.

@@ -25,6 +25,11 @@ TEST(RunProcess, GivesTheProgramNoneOfOurDescriptors) {
   ::close(inheritable);
 }
 
+TEST(RunProcess, KeepsCtrlCOfTheTerminalFromTheProgram) {
+  const auto group = run_process({"cut", "-d ", "-f5", "/proc/self/stat"}).output;
+  EXPECT_NE(std::stoi(group), ::getpgrp());
+}
+
 TEST(RunProcess, NamesAMissingProgram) {
   try {
     run_process({"no-such-program"});

@@ -172,8 +172,12 @@ class Builder {
     add("-mon", "chardev=first-qmp,mode=control");
     if (!spec_.guest_agent) return;
     listen("agent", agent_socket(directory_));
-    add_device(
-        {{"driver", "virtio-serial-pci"}, {"id", "agent-bus"}, {"bus", "pci.0"}, {"addr", "0x3"}});
+    // Its 64 queues would be as many descriptors to poll for every request of every other device.
+    add_device({{"driver", "virtio-serial-pci"},
+                {"id", "agent-bus"},
+                {"bus", "pci.0"},
+                {"addr", "0x3"},
+                {"ioeventfd", false}});
     add_device({{"driver", "virtserialport"},
                 {"id", "agent-port"},
                 {"bus", "agent-bus.0"},

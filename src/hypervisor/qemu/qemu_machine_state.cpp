@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "hypervisor/qemu/fields.h"
+#include "hypervisor/qemu/huge_pages.h"
 #include "hypervisor/qemu/qemu_machine.h"
 
 namespace virga::hypervisor {
@@ -177,6 +178,9 @@ Async<void> QemuMachine::write_memory(std::string path, json::array overlays, Pr
   co_await stream_state(std::move(progress));
   if (!goes_on_meanwhile) co_await go_on();
   co_await complete_state(std::move(file), path);
+  if (!goes_on_meanwhile) co_return;
+  const auto join = [process = record_.process] { join_huge_pages(process); };
+  co_await offload(context_->pool, join);
 }
 
 Async<bool> QemuMachine::enable_background_snapshot() {

@@ -93,7 +93,9 @@ TEST(JoinHugePages, MapsWhatWasSplitAsBeforeAndChangesNothing) {
   for (std::size_t i = 0; i < size; i += huge_page_size / 2)
     ::mprotect(memory + i, page_size, PROT_READ);
   ::mprotect(memory, size, PROT_READ | PROT_WRITE);
-  if (whole > 0) ASSERT_LT(mapped_as_huge_pages(), whole);
+  if (whole > 0) {
+    ASSERT_LT(mapped_as_huge_pages(), whole);
+  }
 
   join_huge_pages(identify(::getpid()));
   EXPECT_EQ(mapped_as_huge_pages(), whole);

@@ -21,18 +21,18 @@ from daemon import BUILD, ROOT
 
 os.environ["VIRGA_BUILD"] = str(BUILD)
 sys.path.insert(0, str(ROOT / "tests/functional"))
-from harness import isolation, machines         # noqa: E402
+from harness import isolation, machines, qemu   # noqa: E402
 from harness.client import Client               # noqa: E402
 from harness.console import Console             # noqa: E402
 from harness.host import HostProcess            # noqa: E402
 
 MIB = 1 << 20
-# What is done, the command that does it, and the bytes it moves.
+# What is done, the command that does it, and the bytes of a request.
 WORK = {
-    "write, 1 MiB": ("dd if=/dev/zero of={disk} bs=1M count={mib} oflag=direct conv=fsync", 1),
-    "read, 1 MiB": ("dd if={disk} of=/dev/null bs=1M count={mib} iflag=direct", 1),
-    "write, 4 KiB": ("dd if=/dev/zero of={disk} bs=4k count={small} oflag=direct", 1 / 16),
-    "read, 4 KiB": ("dd if={disk} of=/dev/null bs=4k count={small} iflag=direct", 1 / 16),
+    "write, 1 MiB": ("dd if=/dev/zero of={disk} bs=1M count={count} oflag=direct conv=fsync", MIB),
+    "read, 1 MiB": ("dd if={disk} of=/dev/null bs=1M count={count} iflag=direct", MIB),
+    "write, 4 KiB": ("dd if=/dev/zero of={disk} bs=4k count={count} oflag=direct", 4096),
+    "read, 4 KiB": ("dd if={disk} of=/dev/null bs=4k count={count} iflag=direct", 4096),
 }
 
 
@@ -61,7 +61,7 @@ class SerialSocket:
 
 @contextlib.contextmanager
 def bare_guest(system, disk, folder):
-    """The console of a guest in a QEMU with these two images."""
+    """The console of a guest in a QEMU with these two images, and the process."""
     serial = folder / "serial"
     drives = [word for number, image in enumerate((system, disk)) for word in (
         "-drive", f"file={image},format=raw,if=none,id=drive{number}",
@@ -76,7 +76,7 @@ def bare_guest(system, disk, folder):
             time.sleep(0.01)
         console.socket, console.text, console.read_to = SerialSocket(serial), "", 0
         console.booted()
-        yield console
+        yield console, process.pid
     finally:
         process.kill()
         process.wait()
@@ -87,20 +87,30 @@ def disk_of_size(console, size):
     return console.output(f"grep -lx {size // 512} /sys/block/sd*/size | cut -d/ -f4").strip()
 
 
-def megabytes_per_second(console, command, size):
+def processor_seconds(process):
+    """What all threads of a QEMU have used."""
+    return sum(int((task / "schedstat").read_text().split()[0])
+               for task in pathlib.Path(f"/proc/{process}/task").iterdir()) / 1e9
+
+
+def measure_work(console, process, command, request, count):
+    """MB/s by the guest's clock, and the processor's microseconds for each request."""
+    used = processor_seconds(process)
     output = console.output(f"cat /proc/uptime; {command} 2>/dev/null; cat /proc/uptime", seconds=600)
+    used = processor_seconds(process) - used
     begin, end = (float(up) for up in re.findall(r"^([\d.]+) [\d.]+$", output, re.M))
-    return size / 1e6 / (end - begin)
+    return request * count / 1e6 / (end - begin), used * 1e6 / count
 
 
 def report(runs):
-    print(f"disk: {'MB/s, median of ' + str(len(runs)) + ' rounds':30}{'virga':>9}{'bare':>9}"
-          f"{'ratio':>9}")
-    for what in WORK:
-        pairs = [run[what] for run in runs]
-        served, bare = (statistics.median(side) for side in zip(*pairs))
-        ratio = statistics.median(ours / theirs for ours, theirs in pairs)
-        print(f"disk: {what:30}{served:9.1f}{bare:9.1f}{ratio:9.3f}")
+    for number, unit in enumerate(("MB/s", "us of the processor")):
+        print(f"disk: {unit + ', median of ' + str(len(runs)) + ' rounds':40}{'virga':>9}{'bare':>9}"
+              f"{'ratio':>9}")
+        for what in WORK:
+            pairs = [[side[number] for side in run[what]] for run in runs]
+            served, bare = (statistics.median(side) for side in zip(*pairs))
+            ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+            print(f"disk: {what:40}{served:9.1f}{bare:9.1f}{ratio:9.3f}")
 
 
 def measure(client, rounds, mib, folder):
@@ -115,19 +125,19 @@ def measure(client, rounds, mib, folder):
     served = Console(client, vm)
     served.booted()
     with bare_guest(system, work, folder) as bare:
-        disks = {side: f"/dev/{disk_of_size(side, mib * MIB)}" for side in (served, bare)}
+        sides = (served, qemu.of(vm).pid), bare
+        disks = [f"/dev/{disk_of_size(console, mib * MIB)}" for console, _ in sides]
         runs = []
         for number in range(rounds + 1):
             run = {}
-            for what, (command, share) in WORK.items():
-                small = mib * MIB // 16 // 4096
-                order = (served, bare) if number % 2 else (bare, served)
-                rates = [megabytes_per_second(
-                    side, command.format(disk=disks[side], mib=mib, small=small), mib * MIB * share)
-                    for side in order]
-                run[what] = tuple(rates if number % 2 else reversed(rates))
+            for what, (command, request) in WORK.items():
+                count = mib if request == MIB else mib * MIB // 16 // request
+                run[what] = [None, None]
+                for side in (0, 1) if number % 2 else (1, 0):
+                    run[what][side] = measure_work(*sides[side], command.format(
+                        disk=disks[side], count=count), request, count)
             print(f"disk: round {number}: " + ", ".join(
-                f"{what} {ours:.1f}/{theirs:.1f}" for what, (ours, theirs) in run.items()),
+                f"{what} {ours[0]:.1f}/{theirs[0]:.1f}" for what, (ours, theirs) in run.items()),
                 file=sys.stderr)
             if number:    # round 0 writes every block for the first time
                 runs.append(run)

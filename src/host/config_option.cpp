@@ -78,6 +78,9 @@ vim::GuestOsDescriptor describe(const GuestOs& guest, const HardwareVersion& ver
   descriptor.supportsPvscsiControllerForBoot =
       recommended.disk_controller == "ParaVirtualSCSIController";
   descriptor.supportsHotPlugPCI = true;
+  const bool grows = first_version_with(features::hot_add) <= version.number;
+  descriptor.supportsCpuHotAdd = grows && supports_cpu_hot_add(guest);
+  descriptor.supportsMemoryHotAdd = grows && supports_memory_hot_add(guest);
   return descriptor;
 }
 

@@ -237,6 +237,37 @@ std::string_view to_string(GuestFamily family) {
   return "otherGuestFamily";
 }
 
+namespace {
+
+// Of Linux 2.6 on.
+bool is_recent_linux(const GuestOs& guest) {
+  constexpr std::string_view older[] = {"rhel3-64", "rhel4-64", "sles-64", "other24xlinux-64"};
+  return guest.family == GuestFamily::linux && guest.is_64_bit() &&
+         std::ranges::find(older, guest.short_name) == std::end(older);
+}
+
+bool is_windows_server_2008_or_later(const GuestOs& guest) {
+  return guest.family == GuestFamily::windows && guest.is_64_bit() &&
+         (guest.short_name.starts_with("longhorn") ||
+          guest.short_name.find("srv") != std::string_view::npos);
+}
+
+// Windows Server took memory before it took processors, and as a 32-bit system.
+bool is_older_windows_server(const GuestOs& guest) {
+  return guest.short_name == "longhorn" || guest.short_name.starts_with("winnetenterprise") ||
+         guest.short_name.starts_with("winnetdatacenter");
+}
+
+}  // namespace
+
+bool supports_cpu_hot_add(const GuestOs& guest) {
+  return is_recent_linux(guest) || is_windows_server_2008_or_later(guest);
+}
+
+bool supports_memory_hot_add(const GuestOs& guest) {
+  return supports_cpu_hot_add(guest) || is_older_windows_server(guest);
+}
+
 std::span<const GuestOs> guest_operating_systems() {
   return kGuests;
 }

@@ -22,6 +22,10 @@ struct GuestOs {
   bool is_64_bit() const { return short_name.ends_with("-64"); }
 };
 
+// What its kernel can take while it runs.
+bool supports_cpu_hot_add(const GuestOs& guest);
+bool supports_memory_hot_add(const GuestOs& guest);
+
 // All of them, in the order of the API's enumeration.
 std::span<const GuestOs> guest_operating_systems();
 

@@ -52,6 +52,7 @@ constexpr Novelty kNovelties[] = {
     {features::nested_virtualization, 9},
     {"VirtualAHCIController", 10},
     {"VirtualSriovEthernetCard", 10},
+    {features::hot_add, 11},
     {features::vgpu, 11},
     {"VirtualNVMEController", 13},
     {"VirtualVmxnet3Vrdma", 13},

@@ -40,6 +40,7 @@ constexpr std::string_view efi = "EFI";
 constexpr std::string_view secure_boot = "Secure Boot";
 constexpr std::string_view nested_virtualization = "hardware virtualization in the guest";
 constexpr std::string_view cpu_counters = "CPU performance counters";
+constexpr std::string_view hot_add = "hot add of processors and memory";
 constexpr std::string_view vgpu = "virtual GPU";
 constexpr std::string_view dynamic_passthrough = "dynamic DirectPath I/O";
 }  // namespace features

@@ -19,6 +19,7 @@
 #include "host/vm_identity.h"
 #include "host/vm_log.h"
 #include "host/vm_storage.h"
+#include "host/vm_swap.h"
 #include "model/clock.h"
 
 namespace virga::host {
@@ -138,6 +139,7 @@ ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_
   };
   context.graphics = [&host] { return *host.graphics_manager->properties().graphicsConfig; };
   context.host_name = host.identity.name;
+  context.processors = host.facts.cpu.threads;
   context.max_vcpus = host.capabilities.max_vcpus;
   context.max_memory_mib = host.capabilities.max_memory_mib;
   return context;
@@ -157,7 +159,19 @@ ConfigContext VirtualMachine::context() const {
     const auto found = disks.find(path.format());
     return found == disks.end() ? std::nullopt : std::optional(found->second);
   };
+  context.growth = growth();
   return context;
+}
+
+// What the machine that runs can still be given.
+std::optional<Growth> VirtualMachine::growth() const {
+  const hypervisor::Machine* running = machine();
+  if (!running) return std::nullopt;
+  const hypervisor::MachineSpec& spec = running->spec();
+  return Growth{.max_vcpus = spec.max_vcpus,
+                .max_memory_mib = static_cast<std::int64_t>(spec.max_memory_mib),
+                .has_free_slot = spec.dimms.size() < hypervisor::max_dimms,
+                .tools_running = running->agent_connected()};
 }
 
 std::optional<datastore::DiskInfo> look_up_disk(const Host& host, const vmx::DatastorePath& path) {
@@ -510,8 +524,8 @@ std::vector<vmx::DatastorePath> paths_of(const std::vector<DiskToCreate>& disks)
 Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec> spec,
                                         std::string user, kernel::TaskHandle& handle) {
   require_accessible();
-  const ConfigContext here =
-      config_context(host(), vmx::DatastorePath::parse(config_file_.display()));
+  ConfigContext here = config_context(host(), vmx::DatastorePath::parse(config_file_.display()));
+  here.growth = growth();
   const ConfigPlan plan = plan_change(config_, *spec, here, powered_on());
   if (is_template()) require_description_only(plan);
   auto& kernel = host().kernel;
@@ -550,11 +564,13 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
     failure = std::current_exception();
   }
   if (failure) {
+    co_await note_growth();
     co_await delete_disks(host(), paths_of(plan.create));
     disks_ = co_await query_disks(config_);
     publish_config();
     std::rethrow_exception(failure);
   }
+  if (machine()) show_capacity();
   report_mac_conflicts(host(), *this, before);
   for (const auto& [key, connected] : plan.connections.connected) device_state_.connected[key] = connected;
   co_await delete_disks(host(), plan.destroy);
@@ -627,6 +643,43 @@ Async<void> VirtualMachine::apply_hot(const ConfigPlan& plan) {
   for (const int key : plan.removed) co_await unplug(key);
   for (const int key : plan.added) co_await plug(plan, spec, key);
   for (const int key : plan.edited) co_await change_live(spec, key, plan);
+  co_await grow(plan.config);
+}
+
+Async<void> VirtualMachine::grow(vmx::MachineConfig config) {
+  const hypervisor::MachineSpec present = machine()->spec();
+  const auto memory = static_cast<std::uint64_t>(config.memory_mib);
+  if (memory > present.memory_mib) {
+    co_await run_->make_swap(swap_size(config));
+    co_await machine()->add_memory(memory - present.memory_mib);
+  }
+  if (config.cpus > present.vcpus) co_await machine()->add_vcpus(config.cpus - present.vcpus);
+}
+
+// Processors and memory that came stay, whatever became of the rest of the change.
+Async<void> VirtualMachine::note_growth() {
+  if (!machine()) co_return;
+  const hypervisor::MachineSpec present = machine()->spec();
+  vmx::MachineConfig grown = config_;
+  grown.cpus = std::max(grown.cpus, present.vcpus);
+  grown.memory_mib = std::max(grown.memory_mib, static_cast<std::int64_t>(present.memory_mib));
+  if (grown.memory_reservation_locked) grown.memory.reservation = grown.memory_mib;
+  if (grown == config_) co_return;
+  try {
+    co_await save_config(grown);
+  } catch (const std::exception& failure) {
+    logger("vm")->error("{}: {}", config_file_.display(), failure.what());
+  }
+  config_ = std::move(grown);  // true even when the .vmx could not be written
+  show_capacity();
+}
+
+void VirtualMachine::show_capacity() {
+  update([&](Properties& p) {
+    p.runtime.edit().maxCpuUsage = static_cast<std::int32_t>(config_.cpus * host().facts.cpu.mhz);
+    p.runtime.edit().maxMemoryUsage = static_cast<std::int32_t>(config_.memory_mib);
+    p.summary.edit().runtime = *p.runtime;
+  });
 }
 
 Async<void> VirtualMachine::plug(const ConfigPlan& plan, const hypervisor::MachineSpec& spec,

@@ -184,6 +184,10 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<void> reconfigure(model::Ptr<vim::VirtualMachineConfigSpec> spec, std::string user,
                           kernel::TaskHandle& handle);
   Async<void> apply_hot(const ConfigPlan& plan);
+  std::optional<Growth> growth() const;
+  Async<void> grow(vmx::MachineConfig config);
+  Async<void> note_growth();
+  void show_capacity();
   Async<void> forget_tpm();
   Async<void> upgrade(std::optional<std::string> version, std::string user);
   static const vmx::NetworkAdapter& adapter_with(const vmx::MachineConfig& config, int key);

@@ -282,10 +282,9 @@ void VirtualMachine::follow(std::shared_ptr<hypervisor::Machine> machine) {
   update([&](Properties& p) {
     p.runtime.edit().bootTime = model::now();
     p.runtime.edit().suspendTime.reset();
-    p.runtime.edit().maxCpuUsage = static_cast<std::int32_t>(config_.cpus * host().facts.cpu.mhz);
-    p.runtime.edit().maxMemoryUsage = static_cast<std::int32_t>(config_.memory_mib);
     p.runtime.edit().device.clear();
   });
+  show_capacity();
   set_power_state(vim::VirtualMachinePowerState::poweredOn);
   device_state_ = connections(config_, machine->spec());
   publish_config();
@@ -436,6 +435,7 @@ Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) 
   } else {
     log("The host's daemon restarted; the guest ran on");
     follow(machine);
+    co_await note_growth();
     co_await memory_.remove_spent(config_.suspend_state);
   }
   memory_.end_saving();

@@ -44,6 +44,14 @@ struct UplinkPolicy {
   bool forged_transmits = false;     // the guest may send from other addresses than its own
 };
 
+// What a VM that runs can still be given; as its machine was built.
+struct Growth {
+  int max_vcpus = 0;  // 0: processors cannot come
+  std::int64_t max_memory_mib = 0;
+  bool has_free_slot = false;  // for more memory
+  bool tools_running = false;
+};
+
 // Where a VM is and what surrounds it.
 struct ConfigContext {
   vmx::DatastorePath config_file;  // the .vmx
@@ -73,10 +81,12 @@ struct ConfigContext {
   std::function<hypervisor::DiskImage(const std::string& unit)> raw_device_image;
   // How the host's GPUs are divided among VMs.
   std::function<vim::HostGraphicsConfig()> graphics;
+  std::optional<Growth> growth;  // of the VM, while it runs
   // Hears what machine_spec() leaves out because the host does not have it; may be empty.
   std::function<void(const std::string& message)> warn;
   std::string host_name;
   std::string host_version = "vmx-19";  // the newest hardware version this host runs
+  int processors = 1;                   // logical ones of this host
   int max_vcpus = 0;                    // of the hypervisor here
   std::uint64_t max_memory_mib = 0;
 };

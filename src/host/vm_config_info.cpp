@@ -3,6 +3,7 @@
 
 #include "host/hardware_version.h"
 #include "host/vm_config_devices.h"
+#include "host/vm_config_hot_add.h"
 #include "host/vm_config_words.h"
 #include "host/vm_swap.h"
 
@@ -188,6 +189,11 @@ vim::VirtualMachineConfigInfo config_info(const vmx::MachineConfig& config,
   info.cpuAllocation = model::share(allocation(config.cpu, 1000 * config.cpus));
   info.memoryAllocation = model::share(allocation(config.memory, 10 * config.memory_mib));
   info.memoryHotAddEnabled = config.memory_hot_add;
+  if (config.memory_hot_add) {
+    info.hotPlugMemoryLimit =
+        context.growth ? context.growth->max_memory_mib : hot_add_limit_of_memory(config, context);
+    info.hotPlugMemoryIncrementSize = hot_add_step_of_memory(config);
+  }
   info.cpuHotAddEnabled = config.cpu_hot_add;
   info.cpuHotRemoveEnabled = config.cpu_hot_remove;
   info.bootOptions = model::share(boot_options(config));

@@ -4,6 +4,7 @@
 #include "host/hardware_version.h"
 #include "host/vm_config.h"
 #include "host/vm_config_devices.h"
+#include "host/vm_config_hot_add.h"
 #include "host/vm_config_words.h"
 #include "host/vm_device_kind.h"
 #include "host/vm_disk_chain.h"
@@ -44,6 +45,8 @@ class SpecBuilder : private MachineBuild {
     spec.memory_mib = static_cast<std::uint64_t>(config.memory_mib);
     spec.vcpus = config.cpus;
     spec.cores_per_socket = config.cores_per_socket;
+    spec.max_vcpus = hot_add_limit_of_cpus(config, context);
+    spec.max_memory_mib = static_cast<std::uint64_t>(hot_add_limit_of_memory(config, context));
     spec.nested_virtualization = config.nested_virtualization;
     spec.video_memory_kib = static_cast<std::uint64_t>(config.video.memory_bytes / 1024);
     check_video();

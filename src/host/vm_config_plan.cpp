@@ -1,6 +1,7 @@
 // What a VirtualMachineConfigSpec asks for, apart from devices.
 #include "base/error.h"
 #include "host/hardware_version.h"
+#include "host/vm_config_hot_add.h"
 #include "host/vm_config_planning.h"
 #include "host/vm_config_unserved.h"
 #include "host/vm_config_words.h"
@@ -122,6 +123,12 @@ void set_processors(const Spec& spec, Planning& planning) {
         "numCoresPerSocket",
         fmt::format("{} cores per socket are more than the {} of hardware version {}", cores,
                     version.max_cores_per_socket, format_hardware_version(version.number)));
+  if (cpus != config.cpus && planning.is_running())
+    require_cpu_hot_add(config, planning.context, cpus);
+  else if (cpus != config.cpus)
+    planning.require_powered_off("configSpec.numCPUs");
+  if (cores != config.cores_per_socket)
+    planning.require_powered_off("configSpec.numCoresPerSocket");
   config.cpus = cpus;
   config.cores_per_socket = cores;
 }
@@ -140,6 +147,10 @@ void set_memory(const Spec& spec, Planning& planning) {
   if (static_cast<std::uint64_t>(memory) > planning.context.max_memory_mib)
     throw invalid("memoryMB", fmt::format("{} MB is more than the {} MB of this host", memory,
                                           planning.context.max_memory_mib));
+  if (memory != config.memory_mib && planning.is_running())
+    require_memory_hot_add(config, planning.context, memory);
+  else if (memory != config.memory_mib)
+    planning.require_powered_off("configSpec.memoryMB");
   config.memory_mib = memory;
   if (config.memory_reservation_locked) config.memory.reservation = memory;
 }
@@ -208,6 +219,14 @@ void set_memory_locked(const Spec& spec, Planning& planning) {
   vmx::MachineConfig& config = planning.plan.config;
   config.memory_reservation_locked = *spec.memoryReservationLockedToMax;
   if (config.memory_reservation_locked) config.memory.reservation = config.memory_mib;
+}
+
+void set_cpu_hot_add(const Spec& spec, Planning& planning) {
+  planning.plan.config.cpu_hot_add = *spec.cpuHotAddEnabled;
+}
+
+void set_memory_hot_add(const Spec& spec, Planning& planning) {
+  planning.plan.config.memory_hot_add = *spec.memoryHotAddEnabled;
 }
 
 void set_nested_virtualization(const Spec& spec, Planning& planning) {
@@ -413,9 +432,11 @@ constexpr Setting kSettings[] = {
     {"guestId", "VirtualMachine.Config.Settings", false, set_guest},
     {"alternateGuestName", "VirtualMachine.Config.Settings", false, set_alternate_guest_name},
     {"annotation", "VirtualMachine.Config.Annotation", true, set_annotation},
-    {"numCPUs", "VirtualMachine.Config.CPUCount", false, set_processors},
-    {"numCoresPerSocket", "VirtualMachine.Config.CPUCount", false, set_processors},
-    {"memoryMB", "VirtualMachine.Config.Memory", false, set_memory},
+    {"cpuHotAddEnabled", "VirtualMachine.Config.CPUCount", false, set_cpu_hot_add},
+    {"memoryHotAddEnabled", "VirtualMachine.Config.Memory", false, set_memory_hot_add},
+    {"numCPUs", "VirtualMachine.Config.CPUCount", true, set_processors},
+    {"numCoresPerSocket", "VirtualMachine.Config.CPUCount", true, set_processors},
+    {"memoryMB", "VirtualMachine.Config.Memory", true, set_memory},
     {"cpuAllocation", "VirtualMachine.Config.Resource", true, set_cpu_allocation},
     {"memoryAllocation", "VirtualMachine.Config.Resource", true, set_memory_allocation},
     {"memoryReservationLockedToMax", "VirtualMachine.Config.Resource", true, set_memory_locked},

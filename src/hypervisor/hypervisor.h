@@ -206,6 +206,10 @@ class Machine {
   // Puts another medium into a CD-ROM or floppy drive, or none: also when the guest has locked the
   // tray.
   virtual Async<void> change_medium(int drive_key, std::optional<std::string> path) = 0;
+  // Up to spec().max_vcpus and max_memory_mib; none of either can go again. When it fails, spec()
+  // tells how many processors came. MiB; guests take memory in blocks of 128 MiB and more.
+  virtual Async<void> add_vcpus(int count) = 0;
+  virtual Async<void> add_memory(std::uint64_t mib) = 0;
   virtual Async<void> add_usb_device(UsbDevice device) = 0;
   virtual Async<void> remove_usb_device(int key) = 0;
 
@@ -250,7 +254,8 @@ class Hypervisor {
 
   virtual Async<Capabilities> capabilities() = 0;
   // Returns when the machine is ready: resume() lets its guest begin, or go on from the saved
-  // state, which is not used up before. Fails with nothing left behind.
+  // state, which is not used up before; a saved state decides what of the machine's memory are
+  // DIMMs, and what it can grow to. Fails with nothing left behind.
   virtual Async<std::shared_ptr<Machine>> start(MachineSpec spec, StartOptions options) = 0;
   // Every machine this backend's run directory has a record of and this object does not hold: those
   // alive, taken up again, and those that died unwatched, as exited. One the former daemon did not

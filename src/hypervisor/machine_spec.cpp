@@ -4,6 +4,7 @@
 #include <concepts>
 #include <iterator>
 #include <map>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -246,6 +247,9 @@ void visit_fields(Visitor& visit, T& it) {
   visit("memoryMiB", it.memory_mib);
   visit("vcpus", it.vcpus);
   visit("coresPerSocket", it.cores_per_socket);
+  visit("maxMemoryMiB", it.max_memory_mib);
+  visit("maxVcpus", it.max_vcpus);
+  visit("dimms", it.dimms);
   visit("nestedVirtualization", it.nested_virtualization);
   visit("firmware", it.firmware);
   visit("nvramPath", it.nvram_path);
@@ -372,6 +376,28 @@ void require(bool holds, const std::string& subject, fmt::format_string<Args...>
     throw error(ErrorKind::invalid_argument, subject, format, std::forward<Args>(args)...);
 }
 
+void validate_growth(const MachineSpec& spec) {
+  require(spec.max_vcpus == 0 || spec.max_vcpus >= spec.vcpus, spec.id,
+          "{}: {} processors are more than the {} that it can grow to", spec.name, spec.vcpus,
+          spec.max_vcpus);
+  require(spec.max_vcpus % spec.cores_per_socket == 0, spec.id,
+          "{}: {} processors do not divide into sockets of {} cores", spec.name, spec.max_vcpus,
+          spec.cores_per_socket);
+  require(spec.max_memory_mib == 0 || spec.max_memory_mib >= spec.memory_mib, spec.id,
+          "{}: {} MiB of memory are more than the {} that it can grow to", spec.name,
+          spec.memory_mib, spec.max_memory_mib);
+  require(spec.dimms.empty() || spec.max_memory_mib > 0, spec.id, "{}: its memory cannot grow",
+          spec.name);
+  require(spec.dimms.size() <= max_dimms, spec.id, "{} has no room for more than {} DIMMs",
+          spec.name, max_dimms);
+  std::uint64_t left = spec.memory_mib;
+  for (const std::uint64_t dimm : spec.dimms) {
+    require(dimm >= 1 && dimm < left, spec.id, "{}: its DIMMs are more than its {} MiB of memory",
+            spec.name, spec.memory_mib);
+    left -= dimm;
+  }
+}
+
 void validate_identity(const MachineSpec& spec) {
   const bool plain =
       std::ranges::all_of(spec.id, [](unsigned char c) { return std::isalnum(c) || c == '-'; });
@@ -382,6 +408,7 @@ void validate_identity(const MachineSpec& spec) {
   require(spec.vcpus % spec.cores_per_socket == 0, spec.id,
           "{}: {} processors do not divide into sockets of {} cores", spec.name, spec.vcpus,
           spec.cores_per_socket);
+  validate_growth(spec);
   require(spec.firmware == Firmware::bios || !spec.nvram_path.empty(), spec.id,
           "{} boots by EFI and has no variable store", spec.name);
   require(spec.firmware == Firmware::efi || !spec.secure_boot, spec.id,
@@ -619,6 +646,10 @@ bool unit_is_valid(ControllerModel model, int unit) {
       return unit == 0 || unit == 1;
   }
   return false;
+}
+
+std::uint64_t memory_at_start(const MachineSpec& spec) {
+  return spec.memory_mib - std::accumulate(spec.dimms.begin(), spec.dimms.end(), std::uint64_t{});
 }
 
 bool is_hot_pluggable(ControllerModel model) {

@@ -245,9 +245,14 @@ struct MachineSpec {
   std::string bios_uuid;
   SystemIdentity identity;
 
-  std::uint64_t memory_mib = 0;
+  std::uint64_t memory_mib = 0;  // all of it
   int vcpus = 1;
   int cores_per_socket = 1;
+  // What memory and processors can grow to while the machine runs; 0: they cannot.
+  std::uint64_t max_memory_mib = 0;
+  int max_vcpus = 0;
+  // MiB that came while it ran, each in a DIMM, in the order they came: part of memory_mib.
+  std::vector<std::uint64_t> dimms;
   bool nested_virtualization = false;
 
   Firmware firmware = Firmware::bios;
@@ -310,6 +315,11 @@ std::optional<std::string>& medium_of(MachineSpec&, int drive_key);
 // fewer. The SCSI unit 7 belongs to the controller. LSI Logic has 7, AHCI 6; of PVSCSI guests see
 // 16, since QEMU's does not answer when they ask how many there are.
 bool unit_is_valid(ControllerModel model, int unit);
+// DIMMs that can come while a machine runs.
+constexpr std::size_t max_dimms = 32;
+// Without those that came while it ran.
+std::uint64_t memory_at_start(const MachineSpec& spec);
+
 // Whether disks can come and go on it, and it itself, while the machine runs.
 bool is_hot_pluggable(ControllerModel model);
 

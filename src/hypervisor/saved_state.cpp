@@ -123,4 +123,10 @@ void check_restorable(const SavedState& state, const MachineSpec& spec,
   require_same_devices(spec, saved.serial_ports, spec.serial_ports, "serial ports");
 }
 
+void adopt_growth(const SavedState& state, MachineSpec& spec) {
+  spec.max_memory_mib = state.spec.max_memory_mib;
+  spec.max_vcpus = state.spec.max_vcpus;
+  spec.dimms = state.spec.dimms;
+}
+
 }  // namespace virga::hypervisor

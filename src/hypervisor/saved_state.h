@@ -38,4 +38,7 @@ SavedState decode_header(std::string_view block, const std::string& path);
 void check_restorable(const SavedState& state, const MachineSpec& spec,
                       const std::string& accelerator);
 
+// What of the machine's memory are DIMMs and what it can grow to: a state fits no other machine.
+void adopt_growth(const SavedState& state, MachineSpec& spec);
+
 }  // namespace virga::hypervisor

@@ -104,11 +104,8 @@ class Builder {
     // is offered, sees its programs crash.
     add("-cpu", std::string(platform_.kvm ? "host" : "max,la57=off") +
                     (spec_.nested_virtualization ? "" : ",vmx=off,svm=off"));
-    add("-smp", fmt::format("cpus={},sockets={},cores={},threads=1", spec_.vcpus,
-                            spec_.vcpus / spec_.cores_per_socket, spec_.cores_per_socket));
-    add("-object", fmt::format("memory-backend-ram,id=memory,size={}M{}", spec_.memory_mib,
-                               has_rdma() ? ",share=on" : ""));
-    add("-m", fmt::format("{}M", spec_.memory_mib));
+    add_processors();
+    add_memory();
     if (!spec_.bios_uuid.empty()) add("-uuid", spec_.bios_uuid);
     add_identity();
     add("-rtc", "base=utc");
@@ -123,6 +120,28 @@ class Builder {
                 {"bus", "pci.0"},
                 {"addr", "0x2"},
                 {"vgamem_mb", video_memory_mib()}});
+  }
+
+  void add_processors() {
+    const int most = std::max(spec_.vcpus, spec_.max_vcpus);
+    add("-smp", fmt::format("cpus={},maxcpus={},sockets={},cores={},threads=1", spec_.vcpus, most,
+                            most / spec_.cores_per_socket, spec_.cores_per_socket));
+  }
+
+  void add_memory() {
+    const std::uint64_t at_start = memory_at_start(spec_);
+    add("-object", fmt::format("memory-backend-ram,id=memory,size={}M{}", at_start,
+                               has_rdma() ? ",share=on" : ""));
+    // QEMU takes no slots where nothing can come into them.
+    if (spec_.max_memory_mib > at_start)
+      add("-m",
+          fmt::format("size={}M,slots={},maxmem={}M", at_start, max_dimms, spec_.max_memory_mib));
+    else
+      add("-m", fmt::format("{}M", at_start));
+    for (std::size_t slot = 0; slot < spec_.dimms.size(); ++slot) {
+      add("-object", json::serialize(dimm_backend(slot, spec_.dimms[slot])));
+      add_device(dimm_device(slot));
+    }
   }
 
   // QEMU takes powers of two from 1 to 256.
@@ -263,7 +282,7 @@ class Builder {
   // Devices of the host reach into the guest's memory: it must stay where it is.
   void lock_memory() {
     constexpr std::uint64_t beside_memory = 1ULL << 30;  // what devices map of their own
-    line_.locked_bytes = (spec_.memory_mib << 20) + beside_memory;
+    line_.locked_bytes = (std::max(spec_.memory_mib, spec_.max_memory_mib) << 20) + beside_memory;
   }
 
   void add_ports() {

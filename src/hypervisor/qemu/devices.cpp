@@ -198,6 +198,19 @@ std::uint64_t world_wide_name(const MachineSpec& spec, const Disk& disk) {
   return naa5_vmware | (hash >> 28);
 }
 
+json::object dimm_backend(std::size_t slot, std::uint64_t mib) {
+  return {{"qom-type", "memory-backend-ram"},
+          {"id", fmt::format("memory-{}", slot)},
+          {"size", mib << 20}};
+}
+
+json::object dimm_device(std::size_t slot) {
+  return {{"driver", "pc-dimm"},
+          {"id", fmt::format("dimm-{}", slot)},
+          {"memdev", fmt::format("memory-{}", slot)},
+          {"slot", slot}};
+}
+
 std::optional<json::object> pci_bus_device(const MachineSpec& spec) {
   if (!spec.secure_boot) return std::nullopt;
   return json::object{

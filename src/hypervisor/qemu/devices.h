@@ -21,6 +21,10 @@
 
 namespace virga::hypervisor {
 
+// Memory that comes while the machine runs: the host's, and what the guest sees of it.
+json::object dimm_backend(std::size_t slot, std::uint64_t mib);
+json::object dimm_device(std::size_t slot);
+
 // Secure Boot takes the board q35, whose devices are to be where they are on pc, with hot plug too:
 // on a bridge that is called like pc's bus. Its own SATA stands in for IDE. Empty on pc.
 std::optional<json::object> pci_bus_device(const MachineSpec& spec);

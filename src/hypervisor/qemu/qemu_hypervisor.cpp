@@ -330,6 +330,8 @@ Async<std::shared_ptr<Machine>> QemuHypervisor::start_reserved(MachineSpec spec,
     const auto open_file = [path = *options.restore_from] { return open_state(path); };
     const OpenState open = co_await offload(context_->pool, open_file);
     check_restorable(open.description, spec, accelerator_->kvm ? "kvm" : "tcg");
+    adopt_growth(open.description, preparation.spec);
+    validate(preparation.spec);
     preparation.platform.machine_type = open.description.machine_type;
     state = open.file;
   }

@@ -183,6 +183,7 @@ Async<void> QemuMachine::settle() {
       if (status != "running") state_ = MachineState::paused;
   }
   if (state_ != MachineState::exited) co_await settle_disks();
+  if (state_ != MachineState::exited) co_await settle_growth();
   if (state_ != MachineState::exited && state_ != MachineState::ready) co_await settle_tracks();
   if (record_.frozen) spawn(context_->executor, "thawing a guest", thaw_guest());
 }

@@ -82,6 +82,8 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> remove_nic(int key) override;
   Async<void> set_link(int key, bool up) override;
   Async<void> change_medium(int drive_key, std::optional<std::string> path) override;
+  Async<void> add_vcpus(int count) override;
+  Async<void> add_memory(std::uint64_t mib) override;
   Async<void> add_usb_device(UsbDevice device) override;
   Async<void> remove_usb_device(int key) override;
 
@@ -158,6 +160,10 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> with_open_tray(std::string drive, std::string command, json::object arguments);
   Async<void> set_cable(std::string nic_id, bool up);
   Async<void> throttle(Disk disk);
+
+  // qemu_machine_growth.cpp
+  Async<void> add_vcpu();
+  Async<void> settle_growth();
 
   // qemu_machine_disks.cpp
   Async<void> put_overlays(json::array actions);

@@ -269,6 +269,21 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     keep(std::move(changed));
     co_return;
   }
+  Async<void> add_vcpus(int count) override {
+    require_alive("change");
+    MachineSpec changed = spec_;
+    changed.vcpus += count;
+    keep(std::move(changed));
+    co_return;
+  }
+  Async<void> add_memory(std::uint64_t mib) override {
+    require_alive("change");
+    MachineSpec changed = spec_;
+    changed.memory_mib += mib;
+    changed.dimms.push_back(mib);
+    keep(std::move(changed));
+    co_return;
+  }
   Async<void> add_usb_device(UsbDevice device) override {
     require_alive("change");
     MachineSpec changed = spec_;
@@ -440,7 +455,9 @@ class SimHypervisor final : public Hypervisor {
       throw error(ErrorKind::already_exists, spec.id, "{} runs already", spec.name);
     if (options.restore_from) {
       const std::string block = read_file(*options.restore_from);
-      check_restorable(decode_header(block, *options.restore_from), spec, "sim");
+      const SavedState saved = decode_header(block, *options.restore_from);
+      check_restorable(saved, spec, "sim");
+      adopt_growth(saved, spec);
       if (options.progress) options.progress(100);
     }
     co_return hold(std::move(spec), MachineState::ready);

@@ -909,6 +909,52 @@ TEST_F(AfterACrash, AResetThatDiscardsChangesIsFinishedOrNeverWas) {
   EXPECT_GT(replaced, 1);
 }
 
+// One guest that grows: what its QEMU has got, a daemon that comes back knows.
+TEST_F(AfterACrash, WhatCameWhileItRanIsKnown) {
+  MachineSpec growing = spec;
+  growing.max_vcpus = 200;
+  growing.max_memory_mib = 4096;
+  expect_one_that_counts_from('0', *start(growing), 1);
+  bool died = true;
+  int vcpus = 1;
+  std::size_t dimms = 0, unrecorded = 0;
+  for (long step = 1; died; ++step) {
+    SCOPED_TRACE(step);
+    hypervisor.reset();
+    died = dies_before_step(step, lab, [&](Hypervisor& own, const auto& begin) {
+      const auto machine = lab.run(own.adopt()).at(0);
+      begin();
+      lab.run(machine->add_memory(128));
+      lab.run(machine->add_vcpus(2));
+    });
+    const MachineSpec recorded = read_record(lab.path("run/guest")).spec;
+    hypervisor = lab.hypervisor();
+    const auto machine = find_again(lab, *hypervisor);
+    ASSERT_TRUE(machine);
+    const MachineSpec& present = machine->spec();
+    unrecorded += present != recorded;
+    EXPECT_GE(present.vcpus, vcpus);
+    EXPECT_LE(present.vcpus, vcpus + 2);
+    EXPECT_GE(present.dimms.size(), dimms);
+    EXPECT_LE(present.dimms.size(), dimms + 1);
+    EXPECT_EQ(present.memory_mib, spec.memory_mib + 128 * present.dimms.size());
+    vcpus = present.vcpus;
+    dimms = present.dimms.size();
+    if (died) continue;
+    // It can be rebuilt as it is.
+    lab.run(machine->save(state, {}));
+    MachineSpec plain = spec;
+    plain.vcpus = vcpus;
+    plain.memory_mib = present.memory_mib;
+    const auto again = start(plain, {.restore_from = state});
+    EXPECT_EQ(again->spec().dimms.size(), dimms);
+    EXPECT_EQ(SerialLine(lab, *again, 0).ask('n'), '1');
+    lab.run(again->power_off());
+  }
+  EXPECT_GT(vcpus, 3);
+  EXPECT_GT(unrecorded, 0u);
+}
+
 TEST_F(Qemu, LearnsThatAnAdoptedGuestShutDownWhileNobodyWatched) {
   auto machine = start(lab.spec());
   auto line = std::make_unique<SerialLine>(lab, *machine);

@@ -52,6 +52,24 @@ TEST_F(Sim, SuspendsAndResumes) {
   EXPECT_THROW(start(spec, {.restore_from = lab.path("guest.vmss")}), Error);
 }
 
+TEST_F(Sim, GoesOnWithWhatCameWhileItRan) {
+  MachineSpec spec = lab.spec();
+  spec.max_vcpus = 4;
+  spec.max_memory_mib = 512;
+  auto machine = start(spec);
+  lab.run(machine->add_vcpus(2));
+  lab.run(machine->add_memory(128));
+  EXPECT_THROW(lab.run(machine->add_vcpus(2)), Error);
+  EXPECT_THROW(lab.run(machine->add_memory(512)), Error);
+  lab.run(machine->save(lab.path("guest.vmss"), {}));
+  spec.vcpus = 3;
+  spec.memory_mib += 128;
+  spec.max_memory_mib = 1024;  // of the configuration as it is now
+  machine = start(spec, {.restore_from = lab.path("guest.vmss")});
+  EXPECT_EQ(machine->spec().dimms, std::vector<std::uint64_t>{128});
+  EXPECT_EQ(machine->spec().max_memory_mib, 512u);
+}
+
 TEST_F(Sim, IsFoundAgain) {
   auto machine = start(lab.spec("one"));
   lab.run(machine->pause());

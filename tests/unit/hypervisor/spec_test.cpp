@@ -30,6 +30,9 @@ MachineSpec full_spec() {
   spec.memory_mib = 2048;
   spec.vcpus = 4;
   spec.cores_per_socket = 2;
+  spec.max_memory_mib = 4096;
+  spec.max_vcpus = 8;
+  spec.dimms = {128, 256};
   spec.firmware = Firmware::efi;
   spec.nvram_path = "/ds/web/web.nvram";
   spec.controllers = {{.key = 1000, .model = ControllerModel::pvscsi, .bus = 0},
@@ -126,6 +129,11 @@ TEST(Validate, NamesTheDeviceThatIsWrong) {
             }).subject(),
             "disk-2048");
   EXPECT_EQ(refusal_of([](auto& s) { s.vcpus = 3; }).subject(), "web-01");
+  EXPECT_EQ(refusal_of([](auto& s) { s.max_vcpus = 2; }).subject(), "web-01");
+  EXPECT_EQ(refusal_of([](auto& s) { s.max_vcpus = 7; }).subject(), "web-01");
+  EXPECT_EQ(refusal_of([](auto& s) { s.max_memory_mib = 1024; }).subject(), "web-01");
+  EXPECT_EQ(refusal_of([](auto& s) { s.max_memory_mib = 0; }).subject(), "web-01");
+  EXPECT_EQ(refusal_of([](auto& s) { s.dimms = {1024, 1024}; }).subject(), "web-01");
   EXPECT_EQ(refusal_of([](auto& s) { s.id = "../etc"; }).subject(), "../etc");
   EXPECT_EQ(refusal_of([](auto& s) { s.nvram_path.clear(); }).subject(), "web-01");
   EXPECT_EQ(refusal_of([](auto& s) { s.disks[1] = s.disks[0], s.disks[1].key = 2001; }).subject(),
@@ -296,6 +304,23 @@ TEST(CommandLine, StacksTheImagesOfADisk) {
   EXPECT_EQ(key_of_node("efi-variables"), 0);
 }
 
+TEST(CommandLine, LeavesRoomToGrow) {
+  MachineSpec spec = full_spec();
+  const std::string grown = joined(build_command_line(spec, platform, "/run", true));
+  EXPECT_THAT(grown, HasSubstr("cpus=4,maxcpus=8,sockets=4,cores=2,threads=1\n"));
+  EXPECT_THAT(grown, HasSubstr("size=1664M,slots=32,maxmem=4096M\n"));
+  EXPECT_THAT(grown,
+              HasSubstr(R"({"qom-type":"memory-backend-ram","id":"memory-1","size":268435456})"));
+  EXPECT_THAT(grown,
+              HasSubstr(R"({"driver":"pc-dimm","id":"dimm-1","memdev":"memory-1","slot":1})"));
+  spec.max_memory_mib = 0;
+  spec.max_vcpus = 0;
+  spec.dimms.clear();
+  const std::string fixed = joined(build_command_line(spec, platform, "/run", true));
+  EXPECT_THAT(fixed, HasSubstr("cpus=4,maxcpus=4,sockets=2"));
+  EXPECT_THAT(fixed, HasSubstr("-m\n2048M\n"));
+}
+
 TEST(CommandLine, SandboxesAndWaits) {
   const CommandLine line = build_command_line(full_spec(), platform, "/run", false);
   EXPECT_THAT(joined(line),
@@ -378,7 +403,7 @@ TEST(CommandLine, PassesDevicesThroughWithAllMemoryInPlace) {
   EXPECT_EQ(devices.at("passthrough").at("driver"), "pci-bridge");
   EXPECT_EQ(line.nodes,
             (std::vector<std::string>{"/dev/vfio/vfio", "/dev/vfio/17", "/dev/vfio/18"}));
-  EXPECT_EQ(line.locked_bytes, (2048ULL << 20) + (1ULL << 30));
+  EXPECT_EQ(line.locked_bytes, (4096ULL << 20) + (1ULL << 30));
   MachineSpec without = full_spec();
   without.passthrough.clear();
   EXPECT_EQ(build_command_line(without, platform, "/run", false).locked_bytes, 0u);
@@ -415,8 +440,8 @@ TEST(CommandLine, GivesAnAdapterRdmaOnSharedMemory) {
             R"("ibdev":"mlx5_0","ibport":1,"netdev":"nic-4000-net",)"
             R"("mad-chardev":"nic-4000-datagrams"})");
   EXPECT_THAT(joined(line), HasSubstr("socket,id=nic-4000-datagrams,path=/run/mux\n"));
-  EXPECT_THAT(joined(line), HasSubstr("id=memory,size=2048M,share=on\n"));
-  EXPECT_EQ(line.locked_bytes, (2048ULL << 20) + (1ULL << 30));
+  EXPECT_THAT(joined(line), HasSubstr("id=memory,size=1664M,share=on\n"));
+  EXPECT_EQ(line.locked_bytes, (4096ULL << 20) + (1ULL << 30));
   spec.nics[0].model = NicModel::e1000;
   EXPECT_EQ(failure_of([&] { validate(spec); }).kind(), ErrorKind::invalid_argument);
 }
@@ -479,8 +504,7 @@ TEST(CommandLine, ReachesAUnitByADescriptorOrALogin) {
 
 TEST(CommandLine, ShowsNoSecret) {
   const CommandLine line = build_command_line(with_units(), platform, "/run", false);
-  const auto secret =
-      std::ranges::find(line.inherited, Inherited::Kind::secret, &Inherited::kind);
+  const auto secret = std::ranges::find(line.inherited, Inherited::Kind::secret, &Inherited::kind);
   ASSERT_NE(secret, line.inherited.end());
   EXPECT_EQ(secret->secret, "secret, of alice");
   const std::string all = joined(line);

@@ -1,7 +1,9 @@
 #include "datastore/disk_build.h"
 
 #include <algorithm>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "vmx/sparse_writer.h"
 
@@ -68,28 +70,41 @@ void build_flat(const Draft& draft, const VmdkDescriptor& descriptor, Provisioni
 
 // --- In grains ---------------------------------------------------------------------------------
 
-// Calls `take(number, bytes)` for each grain of the part that is not all zeros, the last one padded
-// to its full size.
-template <class Take>
-void for_each_grain(DiskContent& content, ByteSpan part, Meter& meter, Take take) {
-  std::string grain(grain_bytes, '\0');
-  const auto next = [&](std::uint64_t at) {
-    const std::uint64_t data = std::min(content.next_data(at), part.to);
-    return data == part.to ? data : data - (data - part.from) % grain_bytes;
-  };
-  for (std::uint64_t at = part.from; at < part.to;) {
-    const std::uint64_t data = next(at);
-    meter.advance(data - at);
-    at = data;
-    if (at == part.to) return;
-    const std::size_t size = std::min(grain_bytes, part.to - at);
-    content.read(at, std::span(grain).first(size));
-    std::fill(grain.begin() + static_cast<std::ptrdiff_t>(size), grain.end(), '\0');
-    if (!is_zero(grain)) take((at - part.from) / grain_bytes, grain);
-    meter.advance(size);
-    at += size;
+// Goes through the grains of a part of the disk, and advances the meter.
+class GrainWalk {
+ public:
+  GrainWalk(DiskContent& content, ByteSpan part, Meter& meter)
+      : content_(content), part_(part), at_(part.from), meter_(meter), grain_(grain_bytes, '\0') {}
+
+  // The number of the next grain that may hold data, which is read; nullopt when none is left.
+  std::optional<std::uint64_t> next() {
+    const std::uint64_t data = next_data();
+    meter_.advance(data - at_);
+    at_ = data;
+    if (at_ == part_.to) return std::nullopt;
+    const std::size_t size = std::min(grain_bytes, part_.to - at_);
+    content_.read(at_, std::span(grain_).first(size));
+    std::fill(grain_.begin() + static_cast<std::ptrdiff_t>(size), grain_.end(), '\0');
+    const std::uint64_t number = (at_ - part_.from) / grain_bytes;
+    meter_.advance(size);
+    at_ += size;
+    return number;
   }
-}
+  // As it was read last; the last one of the part is padded to its full size.
+  const std::string& grain() const { return grain_; }
+
+ private:
+  std::uint64_t next_data() const {
+    const std::uint64_t data = std::min(content_.next_data(at_), part_.to);
+    return data == part_.to ? data : data - (data - part_.from) % grain_bytes;
+  }
+
+  DiskContent& content_;
+  const ByteSpan part_;
+  std::uint64_t at_;
+  Meter& meter_;
+  std::string grain_;
+};
 
 void build_sparse(const Fd& fd, std::string_view descriptor, ByteSpan part, DiskContent& content,
                   Meter& meter) {
@@ -98,9 +113,9 @@ void build_sparse(const Fd& fd, std::string_view descriptor, ByteSpan part, Disk
   };
   vmx::SparseWriter writer((part.to - part.from) / vmx::sector_size, descriptor, write,
                            meter.subject());
-  for_each_grain(content, part, meter, [&](std::uint64_t number, const std::string& grain) {
-    writer.add(number, grain);
-  });
+  GrainWalk walk(content, part, meter);
+  while (const auto number = walk.next())
+    if (!is_zero(walk.grain())) writer.add(*number, walk.grain());
   size_file(fd, writer.finish(), meter.subject());
   sync_file(fd, meter.subject());
 }
@@ -110,42 +125,34 @@ void build_sparse(const Fd& fd, std::string_view descriptor, ByteSpan part, Disk
 // Deflates grains on all processors; their order stays.
 class ParallelDeflater {
  public:
-  explicit ParallelDeflater(vmx::StreamOptimizedWriter& writer)
-      : writer_(writer),
-        deflaters_(std::clamp(std::thread::hardware_concurrency(), 1u, most_threads)) {}
-
-  void add(std::uint64_t number, const std::string& grain) {
-    batch_.push_back({number, grain});
-    if (batch_.size() == batch_size * deflaters_.size()) flush();
-  }
-
-  void flush() {
-    std::vector<std::jthread> threads;
-    for (std::size_t first = 1; first < deflaters_.size(); ++first)
-      threads.emplace_back([this, first] { deflate_every(first); });
-    deflate_every(0);
-    threads.clear();
-    for (const Grain& grain : batch_) writer_.add(grain.number, grain.bytes);
-    batch_.clear();
-  }
-
- private:
-  static constexpr unsigned most_threads = 8;
-  static constexpr std::size_t batch_size = 32;  // grains a thread
-
   struct Grain {
     std::uint64_t number;
     std::string bytes;
   };
 
-  void deflate_every(std::size_t first) {
-    for (std::size_t i = first; i < batch_.size(); i += deflaters_.size())
-      batch_[i].bytes = deflaters_[first].deflate(batch_[i].bytes);
+  ParallelDeflater()
+      : deflaters_(std::clamp(std::thread::hardware_concurrency(), 1u, most_threads)) {}
+
+  // How many grains are worth the threads.
+  std::size_t batch_size() const { return grains_of_thread * deflaters_.size(); }
+
+  void deflate(std::vector<Grain>& grains) {
+    std::vector<std::jthread> threads;
+    for (std::size_t first = 1; first < std::min(deflaters_.size(), grains.size()); ++first)
+      threads.emplace_back([this, &grains, first] { deflate_every(grains, first); });
+    deflate_every(grains, 0);
   }
 
-  vmx::StreamOptimizedWriter& writer_;
+ private:
+  static constexpr unsigned most_threads = 8;
+  static constexpr std::size_t grains_of_thread = 32;
+
+  void deflate_every(std::vector<Grain>& grains, std::size_t first) {
+    for (std::size_t i = first; i < grains.size(); i += deflaters_.size())
+      grains[i].bytes = deflaters_[first].deflate(grains[i].bytes);
+  }
+
   std::vector<vmx::GrainDeflater> deflaters_;
-  std::vector<Grain> batch_;
 };
 
 // Writes a file from its beginning to its end, in pieces worth a system call.
@@ -174,8 +181,8 @@ class SequentialFile {
 
 void build_stream(const Fd& fd, std::string_view descriptor, DiskContent& content, Meter& meter) {
   SequentialFile file(fd, meter.subject());
-  write_stream(
-      content, descriptor, [&](std::string_view bytes) { file.append(bytes); }, meter);
+  StreamBuilder stream(content, descriptor, meter);
+  while (const auto piece = stream.next()) file.append(*piece);
   file.flush();
   sync_file(fd, meter.subject());
 }
@@ -205,16 +212,45 @@ void provision(int fd, ByteSpan span, Provisioning provisioning, Meter& meter) {
     write_zeros(fd, span, meter);
 }
 
-void write_stream(DiskContent& content, std::string_view descriptor,
-                  const std::function<void(std::string_view)>& sink, Meter& meter) {
-  vmx::StreamOptimizedWriter writer(content.size() / vmx::sector_size, descriptor, sink,
-                                    meter.subject());
-  ParallelDeflater deflater(writer);
-  for_each_grain(
-      content, {0, content.size()}, meter,
-      [&](std::uint64_t number, const std::string& grain) { deflater.add(number, grain); });
-  deflater.flush();
-  writer.finish();
+struct StreamBuilder::State {
+  State(DiskContent& content, std::string_view descriptor, Meter& meter)
+      : walk(content, {0, content.size()}, meter),
+        writer(
+            content.size() / vmx::sector_size, descriptor,
+            [this](std::string_view bytes) { made += bytes; }, meter.subject()) {}
+
+  GrainWalk walk;
+  ParallelDeflater deflater;
+  std::string made;
+  vmx::StreamOptimizedWriter writer;
+  std::uint64_t data_bytes = 0;
+  bool is_finished = false;
+};
+
+StreamBuilder::StreamBuilder(DiskContent& content, std::string_view descriptor, Meter& meter)
+    : state_(std::make_unique<State>(content, descriptor, meter)) {}
+
+StreamBuilder::~StreamBuilder() = default;
+
+std::uint64_t StreamBuilder::data_bytes() const {
+  return state_->data_bytes;
+}
+
+std::optional<std::string> StreamBuilder::next() {
+  if (state_->is_finished) return std::nullopt;
+  std::vector<ParallelDeflater::Grain> grains;
+  std::optional<std::uint64_t> number;
+  for (std::size_t i = 0; i < state_->deflater.batch_size(); ++i) {
+    number = state_->walk.next();
+    if (!number) break;
+    if (!is_zero(state_->walk.grain())) grains.push_back({*number, state_->walk.grain()});
+  }
+  state_->data_bytes += grains.size() * grain_bytes;
+  state_->deflater.deflate(grains);
+  for (const auto& grain : grains) state_->writer.add(grain.number, grain.bytes);
+  if (!number) state_->writer.finish();
+  state_->is_finished = !number;
+  return std::exchange(state_->made, {});
 }
 
 std::vector<FileMove> build_disk(const Draft& draft, const Location& disk,

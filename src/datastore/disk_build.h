@@ -1,7 +1,10 @@
 // Internal to the module: the files of a new disk, made in a draft.
 #pragma once
 
-#include <functional>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,8 +27,20 @@ std::vector<FileMove> build_disk(const Draft& draft, const Location& disk,
                                  vmx::VmdkDescriptor descriptor, DiskLayout layout,
                                  Provisioning provisioning, DiskContent& content, Meter& meter);
 
-// Sends the content as a stream-optimized extent, in pieces of any size.
-void write_stream(DiskContent& content, std::string_view descriptor,
-                  const std::function<void(std::string_view)>& sink, Meter& meter);
+// The content as a stream-optimized extent, made piece by piece. Refers to all it is given.
+class StreamBuilder {
+ public:
+  StreamBuilder(DiskContent& content, std::string_view descriptor, Meter& meter);
+  ~StreamBuilder();
+
+  // The next bytes, some MB at most and none at times; nullopt when that was all.
+  std::optional<std::string> next();
+  // Of the disk, in grains that were not all zeros.
+  std::uint64_t data_bytes() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace virga::datastore

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/uuid.h"
 #include "datastore/beneath.h"
 
 namespace virga::datastore {
@@ -281,6 +282,21 @@ void put_in_place(const Draft& draft, const Placement& placement, const Location
 void put_descriptor_in_place(const Draft& draft, const Location& disk) {
   rename_entry(draft.entry("pivot"), entry_of(*disk.datastore, disk.path), IfExists::replace);
   sync_folder_of(disk);
+}
+
+// The long content identifier ends in the short one.
+void renew_content_id(VmdkDescriptor& descriptor) {
+  descriptor.long_content_id = random_hex(16);
+  descriptor.cid =
+      static_cast<std::uint32_t>(std::stoul(descriptor.long_content_id.substr(24), nullptr, 16));
+}
+
+VmdkDescriptor descriptor_of_copy(const VmdkDescriptor& source) {
+  VmdkDescriptor copy = source;
+  copy.uuid = vmx::make_disk_uuid();
+  copy.change_track_file.clear();
+  renew_content_id(copy);
+  return copy;
 }
 
 void replace_descriptor(const Location& disk, const VmdkDescriptor& descriptor) {

@@ -112,6 +112,11 @@ struct Placement {
 void put_in_place(const Draft& draft, const Placement& placement, const Location& disk,
                   const Occupants& occupants, IfExists if_exists);
 
+// A new identifier of the disk's content.
+void renew_content_id(vmx::VmdkDescriptor& descriptor);
+// What a copy of the disk says of itself.
+vmx::VmdkDescriptor descriptor_of_copy(const vmx::VmdkDescriptor& source);
+
 // A change of the descriptor alone.
 void replace_descriptor(const Location& disk, const vmx::VmdkDescriptor& descriptor);
 void put_descriptor_in_place(const Draft& draft, const Location& disk);

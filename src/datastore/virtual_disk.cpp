@@ -28,13 +28,6 @@ using vmx::VmdkDescriptor;
 
 // --- Descriptors -------------------------------------------------------------------------------
 
-// The long content identifier ends in the short one.
-void renew_content_id(VmdkDescriptor& descriptor) {
-  descriptor.long_content_id = random_hex(16);
-  descriptor.cid =
-      static_cast<std::uint32_t>(std::stoul(descriptor.long_content_id.substr(24), nullptr, 16));
-}
-
 VmdkDescriptor new_descriptor(const DiskSpec& spec) {
   VmdkDescriptor descriptor;
   descriptor.adapter = spec.adapter;
@@ -42,15 +35,6 @@ VmdkDescriptor new_descriptor(const DiskSpec& spec) {
   descriptor.uuid = vmx::make_disk_uuid();
   renew_content_id(descriptor);
   return descriptor;
-}
-
-// What a copy of the disk says of itself.
-VmdkDescriptor descriptor_of_copy(const VmdkDescriptor& source) {
-  VmdkDescriptor copy = source;
-  copy.uuid = vmx::make_disk_uuid();
-  copy.change_track_file.clear();
-  renew_content_id(copy);
-  return copy;
 }
 
 void set_capacity_of_only_extent(VmdkDescriptor& descriptor, std::uint64_t capacity) {
@@ -254,18 +238,6 @@ void copy_disk(const Location& from, const Location& to, const CopySpec& spec,
   Meter meter(progress, std::move(stop), to.display(), capacity_of(source));
   build_copy(from, source, {to, spec.layout, spec.provisioning, spec.if_exists}, std::move(target),
              meter);
-}
-
-void export_disk(const Location& disk, std::string_view name,
-                 const std::function<void(std::string_view)>& sink, const Progress& progress,
-                 std::stop_token stop) {
-  const VmdkDescriptor source = read_descriptor(disk);
-  DiskContent content(disk, lock_extents(disk, source, LockMode::shared));
-  VmdkDescriptor target = descriptor_of_copy(source);
-  target.thin = false;
-  set_layout(target, disk.sibling(name), DiskLayout::stream_optimized, content.size());
-  Meter meter(progress, std::move(stop), disk.display(), content.size());
-  write_stream(content, target.serialise(), sink, meter);
 }
 
 void move_disk(const Location& from, const Location& to, IfExists if_exists,

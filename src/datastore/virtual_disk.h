@@ -99,12 +99,6 @@ struct CopySpec {
 void copy_disk(const Location& from, const Location& to, const CopySpec& spec = {},
                const Progress& progress = {}, std::stop_token stop = {});
 
-// The disk as one stream-optimized file, as it would be copied to one called `name`, sent piece by
-// piece: the memory this takes does not grow with the disk.
-void export_disk(const Location& disk, std::string_view name,
-                 const std::function<void(std::string_view)>& sink, const Progress& progress = {},
-                 std::stop_token stop = {});
-
 // The same disk under another name; between datastores by way of a copy, which a crash at the very
 // end may leave beside the original.
 void move_disk(const Location& from, const Location& to, IfExists if_exists = IfExists::fail,

@@ -32,6 +32,7 @@
 #include "host/license_manager.h"
 #include "host/metrics.h"
 #include "host/names.h"
+#include "host/nfc_service.h"
 #include "host/service_instance.h"
 #include "host/statistics.h"
 #include "host/virtual_disk_manager.h"
@@ -234,6 +235,7 @@ void Daemon::serve() {
   write_file_atomically(options_.state / "ca.pem", certificates_->authority().certificate);
   const auto thumbprint = wire::inspect_certificate(certificate.certificate).sha1_thumbprint;
   host_->consoles = std::make_shared<ConsoleTable>(*host_, thumbprint);
+  host_->nfc = std::make_shared<NfcService>(*host_, thumbprint);
 
   wire::ServerOptions server;
   server.certificate = certificate.certificate;
@@ -244,6 +246,7 @@ void Daemon::serve() {
   files_ = std::make_unique<DatastoreFiles>(*host_, *session_manager_, *sdk_);
   files_->serve(*server_);
   host_->consoles->serve(*server_, *sdk_);
+  host_->nfc->serve(*server_);
   serve_metrics(*host_, *server_);
   const auto port = server_->listen(options_.address, options_.port);
   statistics_->start();

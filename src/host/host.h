@@ -32,6 +32,7 @@ class HostGraphicsManager;
 class HostStorageSystem;
 class HostSystem;
 class Network;
+class NfcService;
 class ResourcePool;
 class VirtualMachine;
 struct Volumes;
@@ -68,6 +69,7 @@ struct Host {
   std::shared_ptr<HostGraphicsManager> graphics_manager;
 
   std::shared_ptr<ConsoleTable> consoles;
+  std::shared_ptr<NfcService> nfc;
 
   // What comes and goes, by name.
   std::map<std::string, std::shared_ptr<Datastore>> datastores;

@@ -1,6 +1,7 @@
 #include "host/resource_pool.h"
 
 #include "host/names.h"
+#include "host/virtual_machine_import.h"
 
 namespace virga::host {
 namespace {
@@ -58,6 +59,18 @@ Async<MoRef> ResourcePool::CreateResourcePool(model::Call&,
                                               const vim::CreateResourcePoolRequestType&) {
   throw kernel::not_supported("Making resource pools on a host");
   co_return MoRef{};
+}
+
+Async<MoRef> ResourcePool::ImportVApp(model::Call& call, const vim::ImportVAppRequestType& r) {
+  const auto* spec = r.spec.as<vim::VirtualMachineImportSpec>();
+  if (!spec)
+    throw kernel::not_supported("Importing a vApp: a host has none, a management server does;");
+  if (r.folder && *r.folder != names::vm_folder)
+    throw kernel::invalid_argument("folder", r.folder->value + " takes no virtual machines");
+  if (r.host && *r.host != names::host_system) throw kernel::managed_object_not_found(*r.host);
+  if (spec->resPoolEntity && *spec->resPoolEntity != self())
+    throw kernel::managed_object_not_found(*spec->resPoolEntity);
+  co_return import_virtual_machine(host(), call, spec->configSpec, self());
 }
 
 Async<void> ResourcePool::RefreshRuntime(model::Call&, const vim::RefreshRuntimeRequestType&) {

@@ -12,6 +12,7 @@ class ResourcePool final : public Entity<vim::ResourcePool> {
 
   Async<void> UpdateConfig(model::Call&, const vim::UpdateConfigRequestType&) override;
   Async<MoRef> CreateResourcePool(model::Call&, const vim::CreateResourcePoolRequestType&) override;
+  Async<MoRef> ImportVApp(model::Call&, const vim::ImportVAppRequestType&) override;
   Async<void> RefreshRuntime(model::Call&, const vim::RefreshRuntimeRequestType&) override;
 };
 

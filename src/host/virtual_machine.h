@@ -1,12 +1,13 @@
 // VirtualMachine: one VM of this host, from its folder in a datastore to its running guest.
 //
 // virtual_machine.cpp holds what the object is and its configuration, virtual_machine_power.cpp its
-// life from power on to off, virtual_machine_creation.cpp how VMs come and go,
+// life from power on to off, virtual_machine_creation.cpp how VMs come and go (made: new_machine.h),
 // virtual_machine_identity.cpp what it asks, and how it becomes another when it was copied,
 // virtual_machine_template.cpp how it becomes a template and back, virtual_machine_lock.cpp what
-// keeps other hosts from it, virtual_machine_tracking.cpp what was changed on its disks. Of its
-// snapshots, virtual_machine_snapshots.cpp keeps account, virtual_machine_snapshot_tasks.cpp has what
-// clients do with them, and virtual_machine_consolidation.cpp merges disks.
+// keeps other hosts from it, virtual_machine_tracking.cpp what was changed on its disks,
+// virtual_machine_export.cpp how it is sent. Of its snapshots, virtual_machine_snapshots.cpp keeps
+// account, virtual_machine_snapshot_tasks.cpp has what clients do with them, and
+// virtual_machine_consolidation.cpp merges disks.
 #pragma once
 
 #include "host/entity.h"
@@ -23,6 +24,8 @@
 
 namespace virga::host {
 
+class HttpNfcLease;
+struct NfcFile;
 class VirtualMachineSnapshot;
 
 class VirtualMachine final : public Entity<vim::VirtualMachine> {
@@ -67,6 +70,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   }
   // Has the lease of its datastore watch over its guest; one that cannot be is ended.
   Async<void> guard_guest();
+  // How events name it.
+  vim::VmEventArgument event_argument() const;
   // Its datastore, or one that its disks lie on, is `renamed` now.
   Async<void> follow_renaming(std::shared_ptr<const datastore::Datastore> renamed);
   // The datastore, which was absent since this daemon has started, is there.
@@ -114,6 +119,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
                                        const vim::ConsolidateVMDisksRequestType&) override;
   Async<model::Ptr<vim::DiskChangeInfo>> QueryChangedDiskAreas(
       model::Call&, const vim::QueryChangedDiskAreasRequestType&) override;
+  Async<MoRef> ExportVm(model::Call&, const vim::ExportVmRequestType&) override;
   Async<void> UnregisterVM(model::Call&, const vim::UnregisterVMRequestType&) override;
   Async<void> MarkAsTemplate(model::Call&, const vim::MarkAsTemplateRequestType&) override;
   Async<void> MarkAsVirtualMachine(model::Call&,
@@ -127,8 +133,6 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
                                      const vim::CreateScreenshotRequestType&) override;
 
  private:
-  friend Async<Any> create_virtual_machine(Host&, kernel::TaskHandle&, std::string,
-                                           model::Ptr<vim::VirtualMachineConfigSpec>, MoRef);
   friend Async<Any> register_virtual_machine(Host&, kernel::TaskHandle&, std::string,
                                              struct Registration);
 
@@ -264,6 +268,11 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // Gives the .vmx that name and what goes with it: .vmtx is a template's.
   Async<void> become_template(bool is_template);
 
+  // virtual_machine_export.cpp
+  std::vector<NfcFile> files_to_send() const;
+  Async<Any> export_files(std::shared_ptr<HttpNfcLease> lease, std::string user,
+                          kernel::TaskHandle& handle);
+
   // virtual_machine_creation.cpp
   // Makes a configuration read from a foreign .vmx this host's.
   Async<void> take_over(vmx::MachineConfig config);
@@ -334,7 +343,6 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // An event that the API knows by its identifier only. `severity`: "info", "warning" or "error".
   void post_extended(const char* identifier, const char* severity, const std::string& message,
                      const std::string& user = {});
-  vim::VmEventArgument event_argument() const;
 
   datastore::Location config_file_;
   vmx::VmxFile file_;
@@ -357,10 +365,6 @@ void VirtualMachine::post(E event, const std::string& message, const std::string
   event.template_ = is_template();
   host().post(std::move(event), message, user);
 }
-
-// The work of Folder.CreateVM_Task.
-Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::string user,
-                                  model::Ptr<vim::VirtualMachineConfigSpec> spec, MoRef pool);
 
 // What surrounds a VM of this host, with its disks looked up when they are asked for.
 ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_file);

@@ -1,4 +1,5 @@
-// How VMs come and go: created, registered, brought back after a restart, unregistered, destroyed.
+// How VMs come and go: registered, brought back after a restart, unregistered, destroyed. How new
+// ones are made: new_machine.h.
 //
 // What takes several steps is journaled in the database first (table "unfinished"), so that a
 // daemon killed in between finishes or undoes it at its next start.
@@ -13,73 +14,19 @@
 #include "host/datastore.h"
 #include "host/mac_conflicts.h"
 #include "host/names.h"
+#include "host/new_machine.h"
 #include "host/network.h"
 #include "host/resource_pool.h"
 #include "host/virtual_machine.h"
 #include "host/vm_disk_chain.h"
 #include "host/vm_identity.h"
 #include "host/vm_log.h"
-#include "vmx/vmxf_file.h"
 
 namespace virga::host {
 namespace {
 
 constexpr const char* kVirtualMachines = "vm";  // moId → path of the .vmx, by uuid
-constexpr const char* kCounters = "counter";
 constexpr const char* kRenamed = "renamed";     // moId → the path its .vmx is being given
-// "create [uuid] x.vmx", "reconfigure [uuid] x.vmx", "destroy [uuid] x.vmx" → the disks concerned
-constexpr const char* kUnfinished = "unfinished";
-
-// ESXi numbers its VMs 1, 2, 3, …; a number is never used again.
-MoRef next_reference(Host& host) {
-  auto& database = *host.kernel.database;
-  const int last = std::atoi(database.get(kCounters, "vm").value_or("0").c_str());
-  database.put(kCounters, "vm", std::to_string(last + 1));
-  return {"VirtualMachine", std::to_string(last + 1)};
-}
-
-void check_name_is_free(const Host& host, const std::string& name) {
-  for (const auto& [ref, vm] : host.virtual_machines) {
-    if (vm->properties().name == name) throw kernel::duplicate_name(name, vm->self());
-  }
-}
-
-std::shared_ptr<VirtualMachine> vm_with_instance_uuid(const Host& host, const std::string& uuid) {
-  for (const auto& [ref, vm] : host.virtual_machines)
-    if (!uuid.empty() && vm->config().instance_uuid == uuid) return vm;
-  return nullptr;
-}
-
-void check_name(const std::string& name) {
-  if (name.empty()) throw kernel::invalid_name(name, "it is empty");
-  if (name.size() > 80) throw kernel::invalid_name(name, "it is longer than 80 bytes");
-}
-
-// A VM's name as the name of its folder and files.
-std::string file_name(const std::string& name) {
-  std::string safe;
-  for (const char c : name) safe += c == '/' || c == '\\' || c == ':' || c == '*' ? '_' : c;
-  return safe == "." || safe == ".." ? "vm" : safe;
-}
-
-// Where a new VM goes: "[ds]" means a new folder named for it, "[ds] folder" that folder, and a
-// path that ends in .vmx is the file itself.
-vmx::DatastorePath place_for(Host& host, const std::string& name, const std::string& wanted) {
-  const auto asked = vmx::DatastorePath::parse(host.locate(wanted).display());
-  const std::string base = file_name(name);
-  if (asked.extension() == ".vmx") return asked;
-  if (!asked.is_root()) return asked / (base + ".vmx");
-  const auto files = host.datastore(asked.datastore())->files();
-  std::string folder = base;
-  for (int n = 1; files->exists(folder); ++n) folder = fmt::format("{}_{}", base, n);
-  return asked / folder / (base + ".vmx");
-}
-
-void write_file(const datastore::Location& place, const std::string& text) {
-  datastore::Upload upload(place, datastore::IfExists::fail);
-  upload.write(text);
-  upload.commit();
-}
 
 std::string read_all(const datastore::Location& place) {
   const datastore::Download file(place);
@@ -145,144 +92,27 @@ std::vector<datastore::Location> disks_of(Host& host, const ConfigContext& conte
 
 }  // namespace
 
-// --- Creating ---------------------------------------------------------------------------------
+// --- Registering ------------------------------------------------------------------------------
 
 namespace {
-
-// What creating a VM has made so far.
-struct Draft {
-  datastore::Location config_file;
-  bool made_folder = false;
-  std::vector<DiskToCreate> disks;
-  vmx::MachineConfig config;
-};
-
-// Makes folder, disks and files; on failure or cancellation nothing of them is left.
-void make_files(Draft& draft,
-                const std::vector<std::pair<datastore::Location, datastore::DiskSpec>>& disks,
-                kernel::TaskHandle& handle) {
-  const auto config_path = vmx::DatastorePath::parse(draft.config_file.display());
-  const datastore::Location folder{draft.config_file.datastore, config_path.parent().path()};
-  std::size_t made = 0;
-  try {
-    if (!config_path.parent().is_root() && !folder.datastore->exists(folder.path)) {
-      datastore::make_folder(folder, true);
-      draft.made_folder = true;
-    }
-    for (const auto& [place, spec] : disks) {
-      datastore::create_disk(
-          place, spec,
-          [&](std::uint64_t done, std::uint64_t total) {
-            if (total > 0) handle.report(static_cast<int>(done * 90 / total));
-          },
-          handle.stop_token());
-      ++made;
-    }
-    write_file(draft.config_file.sibling(config_path.stem() + ".vmsd"), "");
-    write_file(draft.config_file.sibling(draft.config.extended_config),
-               vmx::make_vmxf(draft.config.instance_uuid, config_path.name()));
-    write_file(draft.config_file, vmx::make_vmx(draft.config).serialise());
-  } catch (...) {
-    while (made > 0) datastore::delete_disk(disks[--made].first);
-    for (const char* extension : {".vmsd", ".vmxf"})
-      datastore::remove_if_present(draft.config_file.sibling(config_path.stem() + extension));
-    if (draft.made_folder) datastore::remove_if_present(folder);
-    throw;
-  }
-}
 
 void record(const Host& host, const VirtualMachine& vm) {
   record_virtual_machine(host, vm.self(), vm.config_file());
 }
 
-vim::VmEventArgument argument_of(const VirtualMachine& vm) {
-  vim::VmEventArgument argument;
-  argument.name = vm.properties().name;
-  argument.vm = vm.self();
-  return argument;
-}
-
-}  // namespace
-
-Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::string user,
-                                  model::Ptr<vim::VirtualMachineConfigSpec> spec, MoRef) {
-  const std::string name = spec->name.value_or("");
-  check_name(name);
-  check_name_is_free(host, name);
-  if (!spec->files || !spec->files->vmPathName || spec->files->vmPathName->empty())
-    throw kernel::invalid_argument("config.files.vmPathName", "a new VM needs a datastore");
-  const auto config_path = place_for(host, name, *spec->files->vmPathName);
-  const auto config_file = host.locate(config_path.format());
-  if (config_file.datastore->exists(config_file.path)) {
-    vim::FileAlreadyExists detail;
-    detail.file = config_path.format();
-    throw kernel::Fault(std::move(detail), config_path.format() + " exists already");
-  }
-  ConfigPlan plan = plan_creation(*spec, config_context(host, config_path));
-  if (plan.config.bios_uuid.empty()) plan.config.bios_uuid = make_uuid();
-  if (plan.config.instance_uuid.empty()) plan.config.instance_uuid = make_uuid();
-  if (const auto other = vm_with_instance_uuid(host, plan.config.instance_uuid))
-    throw kernel::invalid_argument("config.instanceUuid",
-                                   other->properties().name + " has it already");
-  plan.config.extended_config = config_path.stem() + ".vmxf";
-  vmx::generate_missing_macs(plan.config, config_context(host, config_path).mac_in_use);
-
-  std::vector<std::pair<datastore::Location, datastore::DiskSpec>> disks;
-  for (const DiskToCreate& disk : plan.create)
-    disks.emplace_back(host.locate(disk.path.format()), disk.spec);
-  Draft draft{config_file, false, plan.create, plan.config};
-  const std::string journal = "create " + config_file.lasting_name();
-  json::array planned;
-  for (const auto& [place, disk] : disks) planned.emplace_back(place.lasting_name());
-  host.kernel.database->put(kUnfinished, journal, json::serialize(planned));
-  std::exception_ptr failure;
-  try {
-    co_await offload(host.kernel.workers, [&] { make_files(draft, disks, handle); });
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  if (failure) {
-    host.kernel.database->erase(kUnfinished, journal);
-    std::rethrow_exception(failure);
-  }
-  // Its datastore may have another name by now.
-  auto vm = std::make_shared<VirtualMachine>(host, next_reference(host),
-                                             host.locate(config_file.lasting_name()),
-                                             vmx::make_vmx(plan.config));
-  co_await vm->load();
-  record(host, *vm);
-  host.kernel.database->erase(kUnfinished, journal);
-  host.add_virtual_machine(vm);
-  co_await vm->load();  // now that its datastores and networks can refer to it
-  vm->settle_without_guest();
-  vm->log("Created by " + user);
-  vim::VmCreatedEvent event;
-  event.vm = model::share(argument_of(*vm));
-  host.post(
-      std::move(event),
-      fmt::format("Created virtual machine {} on {} in ha-datacenter", name, host.identity.name),
-      user);
-  report_mac_conflicts(host, *vm, {});
-  co_return model::any(vm->self());
-}
-
-// --- Registering ------------------------------------------------------------------------------
-
-namespace {
-
 // A copy of a VM that is here already came with the same identity.
 void tell_conflict(Host& host, const VirtualMachine& vm, const VirtualMachine& twin,
                    const std::string& user) {
   vim::VmInstanceUuidConflictEvent conflict;
-  conflict.vm = model::share(argument_of(vm));
-  conflict.conflictedVm = argument_of(twin);
+  conflict.vm = model::share(vm.event_argument());
+  conflict.conflictedVm = twin.event_argument();
   conflict.instanceUuid = twin.config().instance_uuid;
   host.post(std::move(conflict),
             fmt::format("The instance UUID of {} is that of {}", vm.properties().name,
                         twin.properties().name),
             user);
   vim::VmInstanceUuidChangedEvent change;
-  change.vm = model::share(argument_of(vm));
+  change.vm = model::share(vm.event_argument());
   change.oldInstanceUuid = twin.config().instance_uuid;
   change.newInstanceUuid = vm.config().instance_uuid;
   host.post(std::move(change),
@@ -309,8 +139,7 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   vmx::MachineConfig config = vmx::read(file);
   if (wanted.name) config.display_name = *wanted.name;
   if (config.display_name.empty()) config.display_name = path.stem();
-  check_name(config.display_name);
-  check_name_is_free(host, config.display_name);
+  check_new_name(host, config.display_name);
   const auto list_folder = [config_file] { return datastore::file_names(config_file.parent()); };
   const auto folder = co_await offload(host.kernel.workers, list_folder);
   adopt_references(config, config_context(host, path), folder);
@@ -330,7 +159,7 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   if (is_renamed) co_await vm->unlock_files();
   vm->log("Registered by " + user);
   vim::VmRegisteredEvent event;
-  event.vm = model::share(argument_of(*vm));
+  event.vm = model::share(vm->event_argument());
   host.post(std::move(event),
             fmt::format("Registered {} on {} in ha-datacenter", vm->properties().name,
                         host.identity.name),
@@ -399,11 +228,11 @@ DiskJournal::DiskJournal(Host& host, const datastore::Location& config_file,
   json::array noted;
   for (const auto& disk : disks) noted.emplace_back(host.locate(disk.format()).lasting_name());
   entry_ = "reconfigure " + config_file.lasting_name();
-  host_.kernel.database->put(kUnfinished, entry_, json::serialize(noted));
+  host_.kernel.database->put(unfinished_table, entry_, json::serialize(noted));
 }
 
 DiskJournal::~DiskJournal() {
-  if (!entry_.empty()) host_.kernel.database->erase(kUnfinished, entry_);
+  if (!entry_.empty()) host_.kernel.database->erase(unfinished_table, entry_);
 }
 
 // --- Restoring --------------------------------------------------------------------------------
@@ -433,7 +262,7 @@ void finish_reconfiguration(const Host& host, const VirtualMachine* vm,
 // What a killed daemon was in the middle of: creations are undone, destructions finished, and
 // reconfigurations either.
 void finish_unfinished(Host& host) {
-  for (const auto& [what, document] : host.kernel.database->all(kUnfinished)) {
+  for (const auto& [what, document] : host.kernel.database->all(unfinished_table)) {
     const auto space = what.find(' ');
     const std::string verb = what.substr(0, space), path = what.substr(space + 1);
     try {
@@ -450,7 +279,7 @@ void finish_unfinished(Host& host) {
       } else if (!vm) {
         delete_files(config_file, {}, disks);
       }
-      host.kernel.database->erase(kUnfinished, what);
+      host.kernel.database->erase(unfinished_table, what);
       logger("vm")->warn("{} {} was interrupted: what it left behind is removed", verb, path);
     } catch (const std::exception& failure) {
       logger("vm")->error("{} was interrupted and cannot be cleaned up: {}", what, failure.what());
@@ -612,13 +441,13 @@ Async<void> VirtualMachine::destroy(std::string user) {
   json::array planned;
   for (const auto& part : parts) planned.emplace_back(part.lasting_name());
   const std::string journal = "destroy " + config_file_.lasting_name();
-  host().kernel.database->put(kUnfinished, journal, json::serialize(planned));
+  host().kernel.database->put(unfinished_table, journal, json::serialize(planned));
   unregister(user);
   const auto place = config_file_;
   const auto config = config_;
   const auto work = [=] { delete_files(place, config, parts); };
   co_await offload(host().kernel.workers, work);
-  host().kernel.database->erase(kUnfinished, journal);
+  host().kernel.database->erase(unfinished_table, journal);
 }
 
 }  // namespace virga::host

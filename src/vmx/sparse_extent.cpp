@@ -169,26 +169,28 @@ std::string GrainDeflater::deflate(std::string_view grain) {
   return deflated;
 }
 
-struct SparseReader::Inflater {
-  Inflater() {
-    if (::inflateInit(&stream) != Z_OK) throw std::bad_alloc();
-  }
-  Inflater(const Inflater&) = delete;
-  ~Inflater() { ::inflateEnd(&stream); }
-
-  // How many bytes came out; nullopt for what is no such stream or is longer than `to`.
-  std::optional<std::size_t> inflate(std::span<char> from, std::span<char> to) {
-    ::inflateReset(&stream);
-    stream.next_in = reinterpret_cast<Bytef*>(from.data());
-    stream.avail_in = static_cast<uInt>(from.size());
-    stream.next_out = reinterpret_cast<Bytef*>(to.data());
-    stream.avail_out = static_cast<uInt>(to.size());
-    if (::inflate(&stream, Z_FINISH) != Z_STREAM_END) return std::nullopt;
-    return stream.total_out;
-  }
-
+struct GrainInflater::State {
   z_stream stream{};
 };
+
+GrainInflater::GrainInflater() : state_(std::make_unique<State>()) {
+  if (::inflateInit(&state_->stream) != Z_OK) throw std::bad_alloc();
+}
+
+GrainInflater::~GrainInflater() {
+  ::inflateEnd(&state_->stream);
+}
+
+std::optional<std::size_t> GrainInflater::inflate(std::span<const char> from, std::span<char> to) {
+  z_stream& stream = state_->stream;
+  ::inflateReset(&stream);
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(from.data()));
+  stream.avail_in = static_cast<uInt>(from.size());
+  stream.next_out = reinterpret_cast<Bytef*>(to.data());
+  stream.avail_out = static_cast<uInt>(to.size());
+  if (::inflate(&stream, Z_FINISH) != Z_STREAM_END) return std::nullopt;
+  return stream.total_out;
+}
 
 // --- Reader ------------------------------------------------------------------------------------
 
@@ -203,7 +205,7 @@ SparseReader::SparseReader(Source source, std::uint64_t file_bytes, std::string 
     directory_ = read_directory(header_.redundant_directory);
   }
   grain_.resize(header_.grain_bytes());
-  if (header_.is_compressed) inflater_ = std::make_unique<Inflater>();
+  if (header_.is_compressed) inflater_ = std::make_unique<GrainInflater>();
 }
 
 SparseReader::~SparseReader() = default;

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -81,6 +82,21 @@ class GrainDeflater {
   std::unique_ptr<State> state_;
 };
 
+class GrainInflater {
+ public:
+  GrainInflater();
+  ~GrainInflater();
+  GrainInflater(const GrainInflater&) = delete;
+  GrainInflater& operator=(const GrainInflater&) = delete;
+
+  // How many bytes came out; nullopt for what is no such stream or is longer than `to`.
+  std::optional<std::size_t> inflate(std::span<const char> from, std::span<char> to);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 // Reads an extent of any origin: whatever its numbers say, nothing outside the file is asked for.
 // Throws ErrorKind::damaged naming `name` and what is wrong. Not for several threads at once.
 class SparseReader {
@@ -105,7 +121,6 @@ class SparseReader {
 
  private:
   using Table = std::array<std::uint32_t, grain_table_entries>;
-  struct Inflater;
 
   [[noreturn]] void refuse(std::string_view what) const;
   void read_footer();
@@ -125,7 +140,7 @@ class SparseReader {
   std::vector<std::uint32_t> redundant_directory_;  // empty: none, or not read yet
   std::uint64_t table_number_ = ~std::uint64_t{0};
   Table table_{};
-  std::unique_ptr<Inflater> inflater_;
+  std::unique_ptr<GrainInflater> inflater_;
   std::vector<char> stored_;  // deflated, as the file has it
   std::vector<char> grain_;
 };

@@ -296,28 +296,6 @@ TEST_F(SparseDiskTest, ReadsExtentsOfZeros) {
   expect_same_to_qemu("t.vmdk", "b-flat.vmdk");
 }
 
-TEST_F(SparseDiskTest, IsExportedAsItWouldBeCopied) {
-  create_filled("a");
-  std::string sent;
-  std::uint64_t last = 0;
-  export_disk(
-      at("a.vmdk"), "disk-0.vmdk", [&](std::string_view bytes) { sent += bytes; },
-      [&](std::uint64_t done, std::uint64_t total) {
-        EXPECT_EQ(total, 6 * mib + 512 * 5);
-        last = done;
-      });
-  EXPECT_EQ(last, 6 * mib + 512 * 5);
-  put("t.vmdk", sent);
-  expect_same_to_qemu("t.vmdk", "a-flat.vmdk");
-  EXPECT_EQ(read_descriptor(at("t.vmdk")).extents[0].file, "disk-0.vmdk");
-  expect_error(ErrorKind::cancelled, "[ds] a.vmdk", [&] {
-    std::stop_source stop;
-    stop.request_stop();
-    export_disk(
-        at("a.vmdk"), "x.vmdk", [](std::string_view) {}, {}, stop.get_token());
-  });
-}
-
 TEST_F(SparseDiskTest, IsOneFileToABrowser) {
   create_filled("a");
   copy_disk(at("a.vmdk"), at("s.vmdk"), {.layout = DiskLayout::split_sparse});

@@ -1,0 +1,205 @@
+#include "host/new_machine.h"
+
+#include "base/json.h"
+#include "base/uuid.h"
+#include "datastore/files.h"
+#include "host/datastore.h"
+#include "host/mac_conflicts.h"
+#include "host/virtual_machine.h"
+#include "kernel/database.h"
+#include "vmx/vmxf_file.h"
+
+namespace virga::host {
+namespace {
+
+constexpr const char* kCounters = "counter";
+
+void check_name_is_free(const Host& host, const std::string& name) {
+  for (const auto& [ref, vm] : host.virtual_machines) {
+    if (vm->properties().name == name) throw kernel::duplicate_name(name, vm->self());
+  }
+}
+
+void check_name(const std::string& name) {
+  if (name.empty()) throw kernel::invalid_name(name, "it is empty");
+  if (name.size() > 80) throw kernel::invalid_name(name, "it is longer than 80 bytes");
+}
+
+// A VM's name as the name of its folder and files.
+std::string file_name(const std::string& name) {
+  std::string safe;
+  for (const char c : name) safe += c == '/' || c == '\\' || c == ':' || c == '*' ? '_' : c;
+  return safe == "." || safe == ".." ? "vm" : safe;
+}
+
+// Where a new VM goes: "[ds]" means a new folder named for it, "[ds] folder" that folder, and a
+// path that ends in .vmx is the file itself.
+vmx::DatastorePath place_for(Host& host, const std::string& name, const std::string& wanted) {
+  const auto asked = vmx::DatastorePath::parse(host.locate(wanted).display());
+  const std::string base = file_name(name);
+  if (asked.extension() == ".vmx") return asked;
+  if (!asked.is_root()) return asked / (base + ".vmx");
+  const auto files = host.datastore(asked.datastore())->files();
+  std::string folder = base;
+  for (int n = 1; files->exists(folder); ++n) folder = fmt::format("{}_{}", base, n);
+  return asked / folder / (base + ".vmx");
+}
+
+void write_file(const datastore::Location& place, const std::string& text) {
+  datastore::Upload upload(place, datastore::IfExists::fail);
+  upload.write(text);
+  upload.commit();
+}
+
+}  // namespace
+
+MoRef next_reference(Host& host) {
+  auto& database = *host.kernel.database;
+  const int last = std::atoi(database.get(kCounters, "vm").value_or("0").c_str());
+  database.put(kCounters, "vm", std::to_string(last + 1));
+  return {"VirtualMachine", std::to_string(last + 1)};
+}
+
+std::shared_ptr<VirtualMachine> vm_with_instance_uuid(const Host& host, const std::string& uuid) {
+  for (const auto& [ref, vm] : host.virtual_machines)
+    if (!uuid.empty() && vm->config().instance_uuid == uuid) return vm;
+  return nullptr;
+}
+
+void check_new_name(const Host& host, const std::string& name) {
+  check_name(name);
+  check_name_is_free(host, name);
+}
+
+NewMachine::NewMachine(Host& host, const vim::VirtualMachineConfigSpec& spec) : host_(host) {
+  const std::string name = spec.name.value_or("");
+  check_new_name(host, name);
+  if (!spec.files || !spec.files->vmPathName || spec.files->vmPathName->empty())
+    throw kernel::invalid_argument("config.files.vmPathName", "a new VM needs a datastore");
+  const auto path = place_for(host, name, *spec.files->vmPathName);
+  config_file_ = host.locate(path.format());
+  if (config_file_.datastore->exists(config_file_.path)) {
+    vim::FileAlreadyExists detail;
+    detail.file = path.format();
+    throw kernel::Fault(std::move(detail), path.format() + " exists already");
+  }
+  const ConfigContext context = config_context(host, path);
+  ConfigPlan plan = plan_creation(spec, context);
+  config_ = std::move(plan.config);
+  disks_ = std::move(plan.create);
+  if (config_.bios_uuid.empty()) config_.bios_uuid = make_uuid();
+  if (config_.instance_uuid.empty()) config_.instance_uuid = make_uuid();
+  check_still_possible();
+  config_.extended_config = path.stem() + ".vmxf";
+  vmx::generate_missing_macs(config_, context.mac_in_use);
+  reference_ = next_reference(host);
+}
+
+void NewMachine::check_still_possible() const {
+  check_name_is_free(host_, name());
+  if (const auto other = vm_with_instance_uuid(host_, config_.instance_uuid))
+    throw kernel::invalid_argument("config.instanceUuid",
+                                   other->properties().name + " has it already");
+}
+
+Async<void> NewMachine::make_disks(std::function<void(int)> report, std::stop_token stop) {
+  std::vector<std::pair<datastore::Location, datastore::DiskSpec>> disks;
+  json::array planned;
+  for (const DiskToCreate& disk : disks_) {
+    disks.emplace_back(host_.locate(disk.path.format()), disk.spec);
+    planned.emplace_back(disks.back().first.lasting_name());
+  }
+  const std::string entry = "create " + config_file_.lasting_name();
+  host_.kernel.database->put(unfinished_table, entry, json::serialize(planned));
+  journal_ = entry;
+  const datastore::Location folder = config_file_.parent();
+  const auto work = [this, folder, disks, report, stop] {
+    if (!folder.path.empty() && !folder.datastore->exists(folder.path)) {
+      datastore::make_folder(folder, true);
+      made_folder_ = true;
+    }
+    for (const auto& [place, spec] : disks) {
+      const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+        if (total > 0) report(static_cast<int>(done * 100 / total));
+      };
+      datastore::create_disk(place, spec, progress, stop);
+      made_.push_back(place);
+    }
+  };
+  co_await offload(host_.kernel.workers, work);
+}
+
+void NewMachine::write_files(const datastore::Location& config_file) {
+  const auto path = vmx::DatastorePath::parse(config_file.display());
+  const auto write = [&](const std::string& name, const std::string& text) {
+    made_.push_back(config_file.sibling(name));
+    write_file(made_.back(), text);
+  };
+  write(path.stem() + ".vmsd", "");
+  write(config_.extended_config, vmx::make_vmxf(config_.instance_uuid, path.name()));
+  write(path.name(), vmx::make_vmx(config_).serialise());
+}
+
+Async<std::shared_ptr<VirtualMachine>> NewMachine::complete(std::string user) {
+  check_still_possible();
+  // Its datastore may have another name by now.
+  const auto config_file = host_.locate(config_file_.lasting_name());
+  const auto work = [this, config_file] { write_files(config_file); };
+  co_await offload(host_.kernel.workers, work);
+  auto vm =
+      std::make_shared<VirtualMachine>(host_, reference_, config_file, vmx::make_vmx(config_));
+  co_await vm->load();
+  record_virtual_machine(host_, reference_, config_file);
+  host_.kernel.database->erase(unfinished_table, std::exchange(journal_, {}));
+  host_.add_virtual_machine(vm);
+  co_await vm->load();  // now that its datastores and networks can refer to it
+  vm->settle_without_guest();
+  vm->log("Created by " + user);
+  vim::VmCreatedEvent event;
+  event.vm = model::share(vm->event_argument());
+  host_.post(
+      std::move(event),
+      fmt::format("Created virtual machine {} on {} in ha-datacenter", name(), host_.identity.name),
+      user);
+  report_mac_conflicts(host_, *vm, {});
+  co_return vm;
+}
+
+Async<void> NewMachine::undo() {
+  if (journal_.empty()) co_return;
+  const datastore::Location folder = config_file_.parent();
+  const auto work = [this, folder] {
+    for (; !made_.empty(); made_.pop_back()) {
+      const datastore::Location& part = made_.back();
+      if (part.datastore->exists(part.path))
+        part.path.ends_with(".vmdk") ? datastore::delete_disk(part) : datastore::remove(part);
+    }
+    if (made_folder_) datastore::remove_if_present(folder);
+  };
+  co_await offload(host_.kernel.workers, work);
+  host_.kernel.database->erase(unfinished_table, std::exchange(journal_, {}));
+}
+
+Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::string user,
+                                  model::Ptr<vim::VirtualMachineConfigSpec> spec) {
+  NewMachine machine(host, *spec);
+  std::shared_ptr<VirtualMachine> vm;
+  std::exception_ptr failure;
+  const std::function<void(int)> report = [&handle](int percent) {
+    handle.report(percent * 9 / 10);
+  };
+  try {
+    const auto stop = handle.stop_token();
+    co_await machine.make_disks(report, stop);
+    vm = co_await machine.complete(user);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    co_await machine.undo();
+    std::rethrow_exception(failure);
+  }
+  co_return model::any(vm->self());
+}
+
+}  // namespace virga::host

@@ -35,6 +35,7 @@
 #include "host/nfc_service.h"
 #include "host/service_instance.h"
 #include "host/statistics.h"
+#include "host/storage_io_arbiter.h"
 #include "host/virtual_disk_manager.h"
 #include "host/virtual_machine.h"
 #include "hypervisor/qemu/qemu_hypervisor.h"
@@ -130,6 +131,7 @@ class Daemon {
   std::shared_ptr<HostNetworkSystem> network_system_;
   std::shared_ptr<HostPciPassthruSystem> pci_passthru_system_;
   std::unique_ptr<Statistics> statistics_;
+  std::unique_ptr<StorageIoArbiter> storage_io_arbiter_;
   std::unique_ptr<wire::CertificateStore> certificates_;
   std::unique_ptr<kernel::SdkService> sdk_;
   std::unique_ptr<DatastoreFiles> files_;
@@ -195,6 +197,7 @@ void Daemon::make_services() {
   host_->graphics_manager = inventory.emplace<HostGraphicsManager>(*host_);
   inventory.emplace<HostAutoStartManager>(*host_);
   statistics_ = std::make_unique<Statistics>(*host_);
+  storage_io_arbiter_ = std::make_unique<StorageIoArbiter>(*host_);
 }
 
 Async<void> Daemon::restore() {
@@ -250,6 +253,7 @@ void Daemon::serve() {
   serve_metrics(*host_, *server_);
   const auto port = server_->listen(options_.address, options_.port);
   statistics_->start();
+  storage_io_arbiter_->start();
   spawn(host_->kernel.executor, "watch over snapshots", watch_snapshots(*host_));
   const std::string password_file = fs::absolute(password_file_).lexically_normal().string();
   write_file_atomically(options_.state / kEndpoint,
@@ -307,6 +311,7 @@ Async<void> Daemon::wait_for_signal() {
   co_await run_on(network_.get_executor(), server_->stop(kServerGrace));
   for (const auto& [ref, vm] : host_->virtual_machines) vm->withdraw_question();
   co_await kernel_.tasks.drain();
+  co_await storage_io_arbiter_->release();
   if (everything)
     co_await end_everything();
   else

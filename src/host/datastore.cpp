@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "datastore/browse.h"
 #include "host/host_datastore_browser.h"
+#include "host/io_shares.h"
 #include "host/names.h"
 #include "host/nas_datastore.h"
 #include "host/virtual_machine.h"
@@ -23,7 +24,17 @@ vim::DatastoreCapability capability() {
   capability.directoryHierarchySupported = true;
   capability.perFileThinProvisioningSupported = true;
   capability.topLevelDirectoryCreateSupported = true;
+  capability.storageIORMSupported = true;
   return capability;
+}
+
+// As it is for all (io_shares.h); StorageResourceManager, which changes it, is a vCenter Server's.
+vim::StorageIORMInfo io_resource_management() {
+  vim::StorageIORMInfo info;
+  info.enabled = true;
+  info.congestionThresholdMode = "manual";
+  info.congestionThreshold = static_cast<std::int32_t>(congestion_threshold.count());
+  return info;
 }
 
 bool is_accessible(const datastore::Datastore& files, const NasMount* nas) {
@@ -109,6 +120,7 @@ Datastore::Datastore(Host& host, MoRef self, std::shared_ptr<const datastore::Da
                auto properties =
                    entity_properties<Properties>(files->name(), names::datastore_folder);
                properties.capability = model::share(capability());
+               properties.iormConfiguration = model::share(io_resource_management());
                properties.host.push_back(mount(*files, nas.get()));
                properties.browser = {"HostDatastoreBrowser", "browser-" + self.value};
                const auto space = files->is_absent() ? datastore::Space() : files->space();

@@ -93,7 +93,7 @@ enum class ShutdownMeans { guest_agent, acpi };
 struct DiskCounters {
   std::uint64_t reads = 0, writes = 0, flushes = 0;
   std::uint64_t read_bytes = 0, written_bytes = 0;
-  std::chrono::nanoseconds read_time{}, write_time{};
+  std::chrono::nanoseconds read_time{}, write_time{}, flush_time{};
 };
 struct NicCounters {
   std::uint64_t received_bytes = 0, received_packets = 0;  // as the guest sees it
@@ -199,6 +199,10 @@ class Machine {
   virtual Async<void> resize_disk(int key, std::uint64_t bytes) = 0;
   // Reads and writes a second; 0: no limit. One of more than 32 KiB counts as several.
   virtual Async<void> limit_disk(int key, std::uint64_t iops) = 0;
+  // What a disk may do for now, within its limit; 0: as its limit has it. Counted as the limit
+  // where it has one, else each read and write as one. Not part of spec(): gone when the machine is
+  // adopted.
+  virtual Async<void> budget_disk(int key, std::uint64_t iops) = 0;
   // `tap`: an open descriptor of the tap device nic.tap names; empty when nic.tap is.
   virtual Async<void> add_nic(Nic nic, Fd tap) = 0;
   virtual Async<void> remove_nic(int key) = 0;

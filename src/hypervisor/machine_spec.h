@@ -68,6 +68,9 @@ struct DiskImage {
   bool operator==(const DiskImage&) const = default;
 };
 
+// A read or write of more bytes counts as several against a disk's limit.
+constexpr int io_cost_unit = 32768;
+
 struct Disk {
   int key = 0;
   int controller_key = 0;

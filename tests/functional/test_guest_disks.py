@@ -6,11 +6,12 @@ import pathlib
 import re
 import socket
 import subprocess
+import time
 
 import pytest
 from pyVmomi import vim, vmodl
 
-from harness import machines, qemu
+from harness import isolation, machines, nfs_server, qemu
 from harness.client import Client, fault
 from harness.console import Console
 from harness.machines import change, disk_at, edited, local
@@ -267,3 +268,84 @@ def test_a_limit_below_what_vsphere_takes_is_refused(client, make_vm):
                  machines.disk(machines.SCSI_KEY, 0, client.path(""), mib=1))
     with fault(vim.fault.InvalidDeviceSpec, "storageIOAllocation.limit"):
         change(client, vm, limited(disk_at(vm, 0), 5))
+
+
+# --- Shares --------------------------------------------------------------------------------------
+
+@pytest.fixture
+def slow_store(host, client, tmp_path):
+    """A datastore at the end of a thin cable: what two disks ask of it is more than it can do."""
+    with isolation.neighbour("192.0.2.5", nfs_server.ADDRESS) as namespace:
+        server = nfs_server.Server(namespace, tmp_path).start()
+        system = client.host_system.configManager.datastoreSystem
+        store = system.CreateNasDatastore(vim.host.NasVolume.Specification(
+            remoteHost=nfs_server.ADDRESS, remotePath=str(server.path), localPath="slow",
+            accessMode="readWrite", type="NFS"))
+        cable = pathlib.Path(namespace).name
+        thin = f"tc qdisc add dev {cable} root tbf rate 4mbit burst 16kb latency 400ms"
+        subprocess.run(thin.split(), check=True)
+        yield store
+        subprocess.run(f"tc qdisc del dev {cable} root".split(), check=True)
+        again = Client(host)
+        [store] = [store for store in again.datacenter.datastore if store.name == "slow"]
+        again.host_system.configManager.datastoreSystem.RemoveDatastore(store)
+        again.logout()
+        server.remove()
+
+
+class Log:
+    """What the host says from now on."""
+
+    def __init__(self, host):
+        self.path, self.read_to = host.log, host.log.stat().st_size
+
+    def read_until(self, words, seconds=60):
+        deadline = time.monotonic() + seconds
+        while (at := self.path.read_text(errors="replace").find(words, self.read_to)) < 0:
+            assert time.monotonic() < deadline, f"the host does not say {words!r}"
+            time.sleep(0.1)
+        self.read_to = at + len(words)
+
+
+HEAVY, LIGHT = machines.block_device(16), machines.block_device(24)
+
+
+def write_on_and_on(console, disk):
+    """As fast as it goes, four requests at a time."""
+    console.output(f"disk={disk}; touch /tmp/$disk; for i in 0 1 2 3; do (while [ -e /tmp/$disk ]; do "
+                   "dd if=/dev/zero of=/dev/$disk bs=4k count=32 seek=$((512*i)) oflag=direct "
+                   "2>/dev/null; done) & done")
+
+
+def writes(console):
+    """How many each disk has done: the guest's own count."""
+    heavy, light = (console.output(f"cat /sys/block/{disk}/stat").split()[4]
+                    for disk in (HEAVY, LIGHT))
+    return int(heavy), int(light)
+
+
+def test_shares_hold_while_disks_contend(client, host, slow_store, make_vm, boot_guest):
+    assert slow_store.capability.storageIORMSupported
+    control = slow_store.iormConfiguration
+    assert (control.enabled, control.congestionThreshold) == (True, 30)
+    vm = make_vm("contends", extra=[machines.disk(machines.SCSI_KEY, 1, "[slow] heavy.vmdk", 16),
+                                    machines.disk(machines.SCSI_KEY, 2, "[slow] light.vmdk", 24)])
+    console = boot_guest(vm).console
+    change(client, vm, limited(disk_at(vm, 1), -1, shares=2000),
+           limited(disk_at(vm, 2), 5000, shares=500))
+    log = Log(host)
+    for disk in (HEAVY, LIGHT):
+        write_on_and_on(console, disk)
+    log.read_until("slow: contended")
+    heavy, light = before = writes(console)
+    while light < before[1] + 200:
+        heavy, light = writes(console)
+    ratio = (heavy - before[0]) / (light - before[1])
+    assert ratio > 2.2, f"{heavy - before[0]} : {light - before[1]}"
+
+    console.output(f"rm /tmp/{HEAVY}")
+    log.read_until("slow: no more contention")
+    pid = qemu.of(vm).pid
+    host.kill()
+    assert limits_in_force(pid) == {"disk-2000": 0, "disk-2001": 0, "disk-2002": 5000}
+    host.start()

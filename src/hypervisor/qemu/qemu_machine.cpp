@@ -56,7 +56,8 @@ DiskCounters disk_counters(const json::value& stats) {
           .read_bytes = count(stats, "rd_bytes"),
           .written_bytes = count(stats, "wr_bytes"),
           .read_time = std::chrono::nanoseconds(count(stats, "rd_total_time_ns")),
-          .write_time = std::chrono::nanoseconds(count(stats, "wr_total_time_ns"))};
+          .write_time = std::chrono::nanoseconds(count(stats, "wr_total_time_ns")),
+          .flush_time = std::chrono::nanoseconds(count(stats, "flush_total_time_ns"))};
 }
 
 std::uint64_t tap_statistic(const std::string& tap, const char* name) {
@@ -184,6 +185,7 @@ Async<void> QemuMachine::settle() {
   }
   if (state_ != MachineState::exited) co_await settle_disks();
   if (state_ != MachineState::exited) co_await settle_growth();
+  if (state_ != MachineState::exited) co_await lift_budgets();
   if (state_ != MachineState::exited && state_ != MachineState::ready) co_await settle_tracks();
   if (record_.frozen) spawn(context_->executor, "thawing a guest", thaw_guest());
 }
@@ -411,7 +413,7 @@ Async<void> QemuMachine::resume() {
     for (const Nic& nic : record_.spec.nics)
       if (!nic.link_up) co_await set_cable(device_id(nic), false);
     for (const Disk& disk : record_.spec.disks)
-      if (disk.iops_limit != 0) co_await throttle(disk);
+      if (disk.iops_limit != 0) co_await throttle(disk.key);
     co_await begin_tracks();
   }
   co_await qmp_->execute("cont");

@@ -78,6 +78,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> remove_disk(int key) override;
   Async<void> resize_disk(int key, std::uint64_t bytes) override;
   Async<void> limit_disk(int key, std::uint64_t iops) override;
+  Async<void> budget_disk(int key, std::uint64_t iops) override;
   Async<void> add_nic(Nic nic, Fd tap) override;
   Async<void> remove_nic(int key) override;
   Async<void> set_link(int key, bool up) override;
@@ -159,7 +160,8 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<void> replace_medium(std::string drive, int key, Fd file, ImageNodes nodes);
   Async<void> with_open_tray(std::string drive, std::string command, json::object arguments);
   Async<void> set_cable(std::string nic_id, bool up);
-  Async<void> throttle(Disk disk);
+  Async<void> throttle(int key);
+  Async<void> lift_budgets();
 
   // qemu_machine_growth.cpp
   Async<void> add_vcpu();
@@ -218,8 +220,9 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Signal migration_changed_;
   Signal jobs_changed_;
   Signal devices_changed_;
-  std::set<std::string> released_;  // devices the guest let go
-  std::set<std::string> refused_;   // and those it would not
+  std::set<std::string> released_;        // devices the guest let go
+  std::set<std::string> refused_;         // and those it would not
+  std::map<int, std::uint64_t> budgets_;  // by a disk's key
   bool moving_medium_ = false;
   int last_handle_ = 0;  // numbers descriptors that pass through QEMU for a moment
 };

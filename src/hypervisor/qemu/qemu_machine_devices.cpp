@@ -219,7 +219,6 @@ Async<void> QemuMachine::add_disk(Disk disk) {
     const std::string track = disk.chain.back().change_track;
     if (!track.empty()) co_await begin_track(disk.key, first_images(disk).back(), track);
     co_await add_device(disk_device(changed, disk));
-    if (disk.iops_limit != 0) co_await throttle(disk);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -230,6 +229,7 @@ Async<void> QemuMachine::add_disk(Disk disk) {
   }
   record_.images[disk.key] = first_images(disk);
   co_await keep_spec(std::move(changed));
+  if (disk.iops_limit != 0) co_await throttle(disk.key);
 }
 
 Async<void> QemuMachine::remove_disk(int key) {
@@ -243,6 +243,7 @@ Async<void> QemuMachine::remove_disk(int key) {
   co_await remove_images(key, record_.images.at(key));
   co_await remove_secret(disk);
   record_.images.erase(key);
+  budgets_.erase(key);
   MachineSpec changed = record_.spec;
   erase_key(changed.disks, key);
   std::erase(changed.boot_order, device_id(disk));
@@ -272,12 +273,15 @@ Async<void> QemuMachine::resize_disk(int key, std::uint64_t bytes) {
   co_await qmp_->execute("block_resize", fields("node-name", written, "size", bytes));
 }
 
-// As ESXi counts them: Disk.SchedCostUnit.
-Async<void> QemuMachine::throttle(Disk disk) {
-  constexpr int unit = 32768;
-  json::object limits = fields("id", device_id(disk), "iops", disk.iops_limit, "iops_rd", 0,
-                               "iops_wr", 0, "bps", 0, "bps_rd", 0, "bps_wr", 0);
-  if (disk.iops_limit != 0) limits["iops_size"] = unit;
+// By the limit and the budget that the disk has. A limit counts as ESXi does (Disk.SchedCostUnit).
+Async<void> QemuMachine::throttle(int key) {
+  const Disk& disk = find_disk(record_.spec, key);
+  const auto budget = budgets_.find(key);
+  std::uint64_t iops = disk.iops_limit;
+  if (budget != budgets_.end() && (iops == 0 || budget->second < iops)) iops = budget->second;
+  json::object limits = fields("id", device_id(disk), "iops", iops, "iops_rd", 0, "iops_wr", 0,
+                               "bps", 0, "bps_rd", 0, "bps_wr", 0);
+  if (disk.iops_limit != 0) limits["iops_size"] = io_cost_unit;
   co_await qmp_->execute("block_set_io_throttle", std::move(limits));
 }
 
@@ -287,10 +291,26 @@ Async<void> QemuMachine::limit_disk(int key, std::uint64_t iops) {
   require_stoppable("change");
   MachineSpec changed = record_.spec;
   find_disk(changed, key);
-  Disk& disk = at_key(changed.disks, key);
-  disk.iops_limit = iops;
-  co_await throttle(disk);
+  at_key(changed.disks, key).iops_limit = iops;
   co_await keep_spec(std::move(changed));
+  co_await throttle(key);
+}
+
+// Beside operations_: who shares out a datastore does not wait for a merge, and QEMU takes one
+// command at a time.
+Async<void> QemuMachine::budget_disk(int key, std::uint64_t iops) {
+  const auto self = shared_from_this();
+  require_alive("change");
+  if (iops == 0)
+    budgets_.erase(key);
+  else
+    budgets_[key] = iops;
+  co_await throttle(key);
+}
+
+// What a former daemon allowed holds until then.
+Async<void> QemuMachine::lift_budgets() {
+  for (const Disk& disk : record_.spec.disks) co_await throttle(disk.key);
 }
 
 // ---- NICs

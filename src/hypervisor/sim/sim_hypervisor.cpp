@@ -233,6 +233,12 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     keep(std::move(changed));
     co_return;
   }
+  // A simulated disk is never busy.
+  Async<void> budget_disk(int key, std::uint64_t) override {
+    require_alive("change");
+    find_disk(spec_, key);
+    co_return;
+  }
   Async<void> resize_disk(int key, std::uint64_t bytes) override {
     require_alive("change");
     const std::string path = find_disk(spec_, key).chain.back().path;

@@ -391,6 +391,34 @@ TEST_F(Disks, AreLimitedFromTheStartAndAnew) {
             (std::map<std::string, int>{{"disk-2000", 0}, {"disk-2001", 70}}));
 }
 
+TEST_F(Disks, KeepABudgetWithinTheirLimitAsLongAsSomebodyWatches) {
+  make_chain(1);
+  MachineSpec limited = spec();
+  limited.disks.push_back({.key = 2001,
+                           .controller_key = 1000,
+                           .unit = 1,
+                           .chain = {{lab.make_image("second.img", megabyte)}},
+                           .iops_limit = 50});
+  auto machine = start(limited);
+  lab.run(machine->budget_disk(2000, 30));
+  lab.run(machine->budget_disk(2001, 80));
+  lab.run(machine->limit_disk(2001, 0));
+  lab.run(machine->limit_disk(2001, 100));
+  EXPECT_EQ(find_disk(machine->spec(), 2000).iops_limit, 0u);
+  machine.reset();
+  hypervisor.reset();
+  EXPECT_EQ(limits_in_force(lab),
+            (std::map<std::string, int>{{"disk-2000", 30}, {"disk-2001", 80}}));
+
+  hypervisor = lab.hypervisor();
+  machine = lab.run(hypervisor->adopt()).at(0);
+  lab.run(machine->budget_disk(2001, 120));
+  machine.reset();
+  hypervisor.reset();
+  EXPECT_EQ(limits_in_force(lab),
+            (std::map<std::string, int>{{"disk-2000", 0}, {"disk-2001", 100}}));
+}
+
 TEST_F(Disks, AreMergedWithoutAGuest) {
   make_chain(4);
   std::vector<int> progress;

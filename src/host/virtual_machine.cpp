@@ -763,6 +763,7 @@ Async<void> VirtualMachine::follow_return(
       show_connected();
       co_await recover_without_guest();
       co_await recover_snapshots();
+      finish_revert();
     } else {
       co_await follow_renaming(returned);  // disks of it may lie there
     }

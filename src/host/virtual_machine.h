@@ -87,6 +87,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
                               std::optional<std::string> description);
   // After a restart of the daemon, once the guest, if one runs, is taken up.
   Async<void> recover_snapshots();
+  // Thereafter, once all guests are taken up: a revert that was interrupted may have left the VM
+  // suspended that is to run. Goes on as a task.
+  void finish_revert();
 
   // Looks anew at what its snapshots occupy and how old they are.
   Async<void> review_snapshots();
@@ -317,9 +320,10 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
                              hypervisor::Progress progress);
   Async<void> thaw_guest(std::shared_ptr<VmRun> run);
   vmx::MachineConfig config_to_go_back_to(int uid) const;
-  Async<void> revert(int uid, std::string user);
+  Async<void> revert(int uid, std::string user, bool suppress_power_on);
+  Async<void> power_on_if_due(kernel::TaskHandle& handle);
   Async<void> go_back(SnapshotWork work, int uid, vmx::MachineConfig target,
-                      std::vector<NewDelta> deltas);
+                      std::vector<NewDelta> deltas, std::string power_on_for);
   Async<void> forget_snapshots(vmx::SnapshotTree remaining, bool merge, kernel::TaskHandle& handle);
   Async<void> forget_and_merge(vmx::SnapshotTree remaining, bool merge, kernel::TaskHandle& handle);
 

@@ -374,6 +374,7 @@ Async<void> restore_virtual_machines(Host& host) {
     const auto fault = kernel::from_exception(failure, "taking up " + vm->properties().name);
     logger("vm")->error("{}: {}", vm->properties().name, fault.message());
   }
+  for (const auto& [ref, vm] : host.virtual_machines) vm->finish_revert();
 }
 
 bool VirtualMachine::has_disk(const datastore::Location& disk) const {

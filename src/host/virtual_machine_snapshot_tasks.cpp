@@ -341,7 +341,7 @@ vmx::MachineConfig VirtualMachine::config_to_go_back_to(int uid) const {
   return config;
 }
 
-Async<void> VirtualMachine::revert(int uid, std::string user) {
+Async<void> VirtualMachine::revert(int uid, std::string user, bool suppress_power_on) {
   const vmx::Snapshot snapshot = snapshot_with(uid);
   if (!snapshots_.state_of(uid))
     throw kernel::Fault(vim::InvalidSnapshotFormat{},
@@ -361,7 +361,9 @@ Async<void> VirtualMachine::revert(int uid, std::string user) {
   SnapshotWork work = work_on(deltas);
   for (std::string& disk : known_deltas()) work.disks.push_back(std::move(disk));
   if (!config_.suspend_state.empty()) work.files.push_back(config_.suspend_state);
-  auto going = go_back(work, uid, target, std::move(deltas));
+  const bool was_on = snapshots_.state_of(uid)->power == vmx::SnapshotState::Power::on;
+  const std::string power_on_for = was_on && !suppress_power_on ? user : std::string();
+  auto going = go_back(work, uid, target, std::move(deltas), power_on_for);
   co_await with_snapshot_work(work, std::move(going));
   settle_without_guest();
   log(fmt::format("Reverted to snapshot {} \"{}\" by {}", uid, snapshot.name, user));
@@ -373,7 +375,7 @@ Async<void> VirtualMachine::revert(int uid, std::string user) {
 
 // From the moment the note says how it ends, it is finished rather than undone.
 Async<void> VirtualMachine::go_back(SnapshotWork work, int uid, vmx::MachineConfig target,
-                                    std::vector<NewDelta> deltas) {
+                                    std::vector<NewDelta> deltas, std::string power_on_for) {
   const auto make = [deltas] {
     for (const NewDelta& delta : deltas) {
       datastore::create_delta(delta.disk, delta.parent);
@@ -388,7 +390,10 @@ Async<void> VirtualMachine::go_back(SnapshotWork work, int uid, vmx::MachineConf
   vmx::SnapshotTree tree = snapshots_.tree();
   tree.current = uid;
   work.revert = SnapshotRevert{
-      .config = file.serialise(), .list = vmx::serialise_vmsd(tree), .variables = state.nvram_file};
+      .config = file.serialise(),
+      .list = vmx::serialise_vmsd(tree),
+      .variables = state.nvram_file,
+      .power_on = power_on_for};
   snapshots_.note(work);
   co_await carry_out(*work.revert);
 }
@@ -411,6 +416,36 @@ Async<void> VirtualMachine::carry_out(SnapshotRevert revert) {
   disks_ = co_await query_disks(config_);
 }
 
+// The note of it says nothing any more as soon as the .vmx names no memory to go on from.
+Async<void> VirtualMachine::power_on_if_due(kernel::TaskHandle& handle) {
+  const auto user = snapshots_.power_on_due();
+  if (!user) co_return;
+  std::exception_ptr failure;
+  try {
+    co_await power_on(*user, handle);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  snapshots_.forget_power_on();
+  if (failure) std::rethrow_exception(failure);
+}
+
+void VirtualMachine::finish_revert() {
+  const bool readable =
+      properties().runtime->connectionState == vim::VirtualMachineConnectionState::connected;
+  if (!snapshots_.power_on_due() || snapshots_.has_work() || !readable) return;
+  if (machine() || config_.suspend_state.empty()) return snapshots_.forget_power_on();
+  kernel::TaskSpec spec{"RevertToSnapshot_Task", "vm.Snapshot.revert", self(), properties().name};
+  const auto me = std::static_pointer_cast<VirtualMachine>(shared_from_this());
+  const Work go_on = [me](kernel::TaskHandle& handle) -> Async<Any> {
+    co_await me->power_on_if_due(handle);
+    co_return Any();
+  };
+  host().kernel.tasks.run(std::move(spec), [me, go_on](kernel::TaskHandle& handle) {
+    return exclusively(me, go_on, handle);
+  });
+}
+
 MoRef VirtualMachine::start_revert(model::Call& call, const char* method,
                                    const char* description_id, int uid,
                                    const std::optional<MoRef>& wanted_host,
@@ -422,10 +457,8 @@ MoRef VirtualMachine::start_revert(model::Call& call, const char* method,
   return run_task(call, method, description_id,
                   [this, user, uid, suppress_power_on](kernel::TaskHandle& handle) -> Async<Any> {
                     refuse_template("Reverting");
-                    co_await revert(uid, user);
-                    const vmx::SnapshotState* state = snapshots_.state_of(uid);
-                    const bool was_on = state && state->power == vmx::SnapshotState::Power::on;
-                    if (was_on && !suppress_power_on) co_await power_on(user, handle);
+                    co_await revert(uid, user, suppress_power_on);
+                    co_await power_on_if_due(handle);
                     co_return Any();
                   });
 }

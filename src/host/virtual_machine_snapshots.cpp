@@ -207,6 +207,7 @@ Async<void> VirtualMachine::with_snapshot_work(SnapshotWork work, Async<void> do
   publish_config();
   publish_snapshots();
   if (!failure) co_return;
+  snapshots_.forget_power_on();
   co_await refresh_storage();
   std::rethrow_exception(failure);
 }
@@ -333,6 +334,7 @@ Async<void> VirtualMachine::finish_snapshot_work(SnapshotWork work) {
   if (work.revert && !machine()) {
     SnapshotRevert noted_revert = *work.revert;
     co_await carry_out(std::move(noted_revert));
+    settle_without_guest();
   }
   co_await follow_machine_disks();
   co_await follow_machine_merges();

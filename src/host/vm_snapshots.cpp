@@ -13,7 +13,8 @@
 namespace virga::host {
 namespace {
 
-constexpr const char* kSnapshotWork = "snapshot";  // moId → a SnapshotWork
+constexpr const char* kSnapshotWork = "snapshot";          // moId → a SnapshotWork
+constexpr const char* kPowerOn = "power_on_after_revert";  // moId → a user
 
 struct SnapshotFiles {
   vmx::SnapshotTree tree;
@@ -51,7 +52,8 @@ std::string serialise(const SnapshotWork& work) {
   if (work.revert)
     object["revert"] = json::object{{"config", work.revert->config},
                                     {"list", work.revert->list},
-                                    {"variables", work.revert->variables}};
+                                    {"variables", work.revert->variables},
+                                    {"powerOn", work.revert->power_on}};
   return json::serialize(object);
 }
 
@@ -61,7 +63,8 @@ SnapshotWork parse_work(const std::string& text) {
   if (const json::value* revert = value.as_object().if_contains("revert"))
     work.revert = SnapshotRevert{std::string(revert->at("config").as_string()),
                                  std::string(revert->at("list").as_string()),
-                                 std::string(revert->at("variables").as_string())};
+                                 std::string(revert->at("variables").as_string()),
+                                 std::string(revert->at("powerOn").as_string())};
   return work;
 }
 
@@ -155,7 +158,18 @@ void VmSnapshots::note(const SnapshotWork& work) {
 }
 
 void VmSnapshots::forget_work() {
+  const auto work = noted_work();
+  if (work && work->revert && !work->revert->power_on.empty())
+    host_.kernel.database->put(kPowerOn, vm_, work->revert->power_on);
   host_.kernel.database->erase(kSnapshotWork, vm_);
+}
+
+std::optional<std::string> VmSnapshots::power_on_due() const {
+  return host_.kernel.database->get(kPowerOn, vm_);
+}
+
+void VmSnapshots::forget_power_on() {
+  host_.kernel.database->erase(kPowerOn, vm_);
 }
 
 }  // namespace virga::host

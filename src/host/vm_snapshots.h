@@ -26,6 +26,7 @@ struct SnapshotRevert {
   std::string config;     // the text of the .vmx
   std::string list;       // of the .vmsd
   std::string variables;  // the file whose content the .nvram gets; empty: it stays
+  std::string power_on;   // the user for whom the VM is powered on afterwards; empty: it is not
 };
 
 // What an operation on snapshots makes or leaves without a use: all of it that the VM and its
@@ -67,7 +68,12 @@ class VmSnapshots {
   bool has_work() const;
   std::optional<SnapshotWork> noted_work() const;
   void note(const SnapshotWork& work);
+  // What is to follow a revert is noted from then on by itself.
   void forget_work();
+
+  // Who asked for a revert after which the VM was not powered on yet.
+  std::optional<std::string> power_on_due() const;
+  void forget_power_on();
 
  private:
   Host& host_;

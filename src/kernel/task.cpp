@@ -124,7 +124,7 @@ struct TaskTable::State : std::enable_shared_from_this<TaskTable::State> {
   State(Inventory& inventory, std::size_t keep)
       : inventory(inventory), keep(keep), idle(inventory.executor()) {}
 
-  std::shared_ptr<Task> create(model::Call& call, const TaskSpec& spec);
+  std::shared_ptr<Task> create(model::Ptr<vim::TaskReason> reason, const TaskSpec& spec);
   Async<void> execute(std::shared_ptr<Task> task, std::function<Async<Any>(TaskHandle&)> work);
   // Newest first.
   std::vector<std::shared_ptr<Task>> recent() const {
@@ -148,7 +148,8 @@ TaskTable::TaskTable(Inventory& inventory, std::size_t keep)
 
 TaskTable::~TaskTable() = default;
 
-std::shared_ptr<Task> TaskTable::State::create(model::Call& call, const TaskSpec& spec) {
+std::shared_ptr<Task> TaskTable::State::create(model::Ptr<vim::TaskReason> reason,
+                                               const TaskSpec& spec) {
   const auto number = inventory.next_number();
   const std::string key =
       fmt::format("haTask-{}-vim.{}-{}", spec.entity.value, spec.description_id, number);
@@ -164,9 +165,7 @@ std::shared_ptr<Task> TaskTable::State::create(model::Call& call, const TaskSpec
   info.cancelable = spec.cancelable;
   info.queueTime = model::now();
   info.eventChainId = static_cast<std::int32_t>(number);
-  vim::TaskReasonUser reason;
-  reason.userName = context(call).user();
-  info.reason = model::share(std::move(reason));
+  info.reason = std::move(reason);
   auto task = std::make_shared<Task>(inventory, info.task, std::move(properties));
   task->set_guard(spec.entity);
   inventory.add(task);
@@ -225,9 +224,28 @@ Async<void> TaskTable::State::execute(std::shared_ptr<Task> task,
   if (--running == 0) idle.notify();
 }
 
+namespace {
+
+model::Ptr<vim::TaskReason> asked_by(model::Call& call) {
+  vim::TaskReasonUser reason;
+  reason.userName = context(call).user();
+  return model::share(std::move(reason));
+}
+
+}  // namespace
+
 MoRef TaskTable::run(model::Call& call, TaskSpec spec,
                      std::function<Async<Any>(TaskHandle&)> work) {
-  const auto task = state_->create(call, spec);
+  return run(asked_by(call), std::move(spec), std::move(work));
+}
+
+MoRef TaskTable::run(TaskSpec spec, std::function<Async<Any>(TaskHandle&)> work) {
+  return run(model::share(vim::TaskReasonSystem{}), std::move(spec), std::move(work));
+}
+
+MoRef TaskTable::run(model::Ptr<vim::TaskReason> reason, TaskSpec spec,
+                     std::function<Async<Any>(TaskHandle&)> work) {
+  const auto task = state_->create(std::move(reason), spec);
   for (const auto& hook : state_->on_start) hook(*task->properties().info);
   state_->forget_oldest();
   state_->tell();
@@ -237,7 +255,7 @@ MoRef TaskTable::run(model::Call& call, TaskSpec spec,
 }
 
 MoRef TaskTable::create(model::Call& call, TaskSpec spec) {
-  const auto task = state_->create(call, spec);
+  const auto task = state_->create(asked_by(call), spec);
   state_->forget_oldest();
   state_->tell();
   return task->self();

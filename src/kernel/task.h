@@ -44,6 +44,8 @@ class TaskTable {
   // Starts `work` on the kernel executor and answers the task's reference at once, before the
   // work's first step. The task ends with the work: success and its value, or the fault it threw.
   MoRef run(model::Call& call, TaskSpec spec, std::function<Async<Any>(TaskHandle&)> work);
+  // The same of the daemon's own accord.
+  MoRef run(TaskSpec spec, std::function<Async<Any>(TaskHandle&)> work);
 
   // A task whose work somebody else does and reports through the API (CreateTask, SetTaskState).
   MoRef create(model::Call& call, TaskSpec spec);
@@ -62,6 +64,9 @@ class TaskTable {
 
  private:
   struct State;
+  MoRef run(model::Ptr<vim::TaskReason> reason, TaskSpec spec,
+            std::function<Async<Any>(TaskHandle&)> work);
+
   std::shared_ptr<State> state_;
 };
 

@@ -215,8 +215,8 @@ def test_a_memory_that_is_kept_and_a_guest_at_rest(client, host, make_vm, boot_g
         vm = client.vm("cut")
         if vm.runtime.powerState == "poweredOff":    # killed on the way back
             client.wait(nodes(vm)["with memory"].snapshot.RevertToSnapshot_Task(None, None))
-        if vm.runtime.powerState == "suspended":
-            client.wait(vm.PowerOnVM_Task())
+        # A revert that cannot be undone any more is finished.
+        client.wait_for(vm, "runtime.powerState", lambda state: state == "poweredOn")
         writer.console.close()
         writer.console = console = reconnect(client, vm)
         writer.past(0)

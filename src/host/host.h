@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "datastore/datastore.h"
+#include "host/pci_changes.h"
 #include "hypervisor/host_probe.h"
 #include "hypervisor/hypervisor.h"
 #include "kernel/event_log.h"
@@ -70,6 +71,9 @@ struct Host {
 
   std::shared_ptr<ConsoleTable> consoles;
   std::shared_ptr<NfcService> nfc;
+
+  // By address: the PCI devices that are being given to VFIO or taken from it.
+  PciChanges pci_changes;
 
   // What comes and goes, by name.
   std::map<std::string, std::shared_ptr<Datastore>> datastores;

@@ -105,6 +105,22 @@ void check(const Host& host, const std::vector<hypervisor::PciDevice>& devices,
     throw refusal(wanted.id + " belongs to a virtual machine that runs.");
 }
 
+// With the functions of each: those come and go with it.
+PciChanges::Guard begin_change(Host& host, const std::vector<hypervisor::PciDevice>& devices,
+                               const model::List<vim::HostPciPassthruConfig>& config) {
+  std::set<std::string> addresses;
+  for (const auto& wanted : config) {
+    const auto& functions = device_with(devices, wanted->id).functions;
+    addresses.insert(wanted->id);
+    addresses.insert(functions.begin(), functions.end());
+  }
+  try {
+    return host.pci_changes.begin(std::move(addresses));
+  } catch (const Error& busy) {
+    throw refusal(busy.what());
+  }
+}
+
 }  // namespace
 
 std::string pci_label(const Host& host, const std::string& address) {
@@ -188,6 +204,7 @@ Async<void> HostPciPassthruSystem::UpdatePassthruConfig(
   const auto look = [] { return hypervisor::probe_pci_devices(); };
   const auto devices = co_await offload(host_.kernel.workers, look);
   for (const auto& wanted : r.config) check(host_, devices, wanted);
+  const PciChanges::Guard change = begin_change(host_, devices, r.config);
   for (const auto& wanted : r.config) {
     Setting setting = setting_of(host_, wanted->id);
     setting.enabled = wanted->passthruEnabled;

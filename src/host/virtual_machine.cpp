@@ -124,7 +124,7 @@ ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_
     return uplink_policy(*host.switching, network);
   };
   context.pci_in_use = [&host, here = config_file.format()](const std::string& address) {
-    return std::any_of(
+    return host.pci_changes.contains(address) || std::any_of(
         host.virtual_machines.begin(), host.virtual_machines.end(), [&](const auto& entry) {
           const VirtualMachine& other = *entry.second;
           return other.config_file().display() != here && other.has_pci_device(address);

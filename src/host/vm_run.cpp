@@ -76,8 +76,17 @@ Async<void> VmRun::remove_shares() {
 }
 
 void VmRun::claim(const hypervisor::MachineSpec& spec) {
-  for (const hypervisor::PassthroughDevice& device : spec.passthrough)
+  for (const hypervisor::PassthroughDevice& device : spec.passthrough) {
+    if (host_.pci_changes.contains(device.address)) {
+      vim::ResourceInUse detail;
+      detail.type = "HostPciDevice";
+      detail.name = device.address;
+      throw kernel::Fault(std::move(detail),
+                          fmt::format("{}: the host's PCI device {} is being reconfigured.",
+                                      identity_.name, device.address));
+    }
     pci_devices_.insert(device.address);
+  }
 }
 
 bool VmRun::has_pci_device(const std::string& address) const {

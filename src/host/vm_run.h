@@ -38,7 +38,8 @@ class VmRun {
   // Where a lease keeps the lock: has its keeper watch over the guest.
   Async<void> guard();
 
-  // The devices of the host that the machine is to have are this run's from now on.
+  // The devices of the host that the machine is to have are this run's from now on. Throws
+  // ResourceInUse naming one that is being given to VFIO or taken from it.
   void claim(const hypervisor::MachineSpec& spec);
   bool has_pci_device(const std::string& address) const;
 

@@ -7,6 +7,7 @@
 #include "datastore/browse.h"
 #include "datastore/files.h"
 #include "host/datastore.h"
+#include "host/virtual_machine.h"
 #include "kernel/accounts.h"
 #include "kernel/faults.h"
 #include "wire/xml_writer.h"
@@ -131,6 +132,7 @@ Async<DatastoreFiles::Access> DatastoreFiles::authorize(std::string method, std:
   access.exists = access.place.path.empty() || access.place.datastore->exists(access.place.path);
   access.folder = access.place.path.empty() ||
                   (access.exists && S_ISDIR(access.place.datastore->status(access.place.path).st_mode));
+ if (method == "DELETE") require_not_in_use(host_, access.place);
   if (!access.exists && method != "PUT" && method != "POST") {
     vim::FileNotFound detail;
     detail.file = access.place.display();

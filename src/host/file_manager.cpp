@@ -4,6 +4,7 @@
 #include "datastore/virtual_disk.h"
 #include "host/datastore.h"
 #include "host/names.h"
+#include "host/virtual_machine.h"
 #include "kernel/faults.h"
 
 namespace virga::host {
@@ -54,6 +55,8 @@ Async<MoRef> FileManager::MoveDatastoreFile_Task(model::Call& call,
   co_return host_.kernel.tasks.run(
       call, {"MoveDatastoreFile_Task", "FileManager.move", {}, from.display(), true},
       [&host = host_, from, to, if_exists](kernel::TaskHandle& handle) -> Async<Any> {
+        require_not_in_use(host, from);
+        require_not_in_use(host, to);
         co_await offload(host.kernel.workers, [&] {
           if (is_disk(from)) {
             datastore::move_disk(from, to, if_exists, into(handle), handle.stop_token());
@@ -93,6 +96,7 @@ Async<MoRef> FileManager::DeleteDatastoreFile_Task(model::Call& call,
   co_return host_.kernel.tasks.run(
       call, {"DeleteDatastoreFile_Task", "FileManager.deleteFile", {}, place.display()},
       [&host = host_, place](kernel::TaskHandle&) -> Async<Any> {
+        require_not_in_use(host, place);
         co_await offload(host.kernel.workers, [&] {
           if (is_disk(place)) {
             datastore::delete_disk(place);

@@ -5,6 +5,7 @@
 #include "host/file_manager.h"
 #include "host/names.h"
 #include "host/raw_devices.h"
+#include "host/virtual_machine.h"
 #include "host/vm_config_planning.h"
 
 namespace virga::host {
@@ -124,6 +125,7 @@ Async<MoRef> VirtualDiskManager::CreateVirtualDisk_Task(
 Async<MoRef> VirtualDiskManager::DeleteVirtualDisk_Task(
     model::Call& call, const vim::DeleteVirtualDiskRequestType& r) {
   const auto disk = place(call, r.name);
+  require_not_in_use(host_, disk);
   co_return run(
       call, "DeleteVirtualDisk_Task", "VirtualDiskManager.deleteVirtualDisk", disk.display(), "",
       [disk](const datastore::Progress&, std::stop_token) { datastore::delete_disk(disk); });
@@ -132,6 +134,8 @@ Async<MoRef> VirtualDiskManager::DeleteVirtualDisk_Task(
 Async<MoRef> VirtualDiskManager::MoveVirtualDisk_Task(model::Call& call,
                                                       const vim::MoveVirtualDiskRequestType& r) {
   const auto from = place(call, r.sourceName), to = place(call, r.destName);
+  require_not_in_use(host_, from);
+  require_not_in_use(host_, to);
   const auto if_exists =
       r.force.value_or(false) ? datastore::IfExists::replace : datastore::IfExists::fail;
   refuse_profiles(r.profile, "A storage profile of a disk");

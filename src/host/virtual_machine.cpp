@@ -269,6 +269,26 @@ void VirtualMachine::publish_config() {
   }
 }
 
+void require_not_in_use(const Host& host, const datastore::Location& place) {
+  const std::string path = place.display();
+  for (const auto& [ref, vm] : host.virtual_machines) {
+    if (!vm->machine() || !vm->has_files_at(path)) continue;
+    vim::FileLocked detail;
+    detail.file = path;
+    throw kernel::Fault(std::move(detail),
+                        fmt::format("{} is in use: {} runs with it.", path, vm->properties().name));
+  }
+}
+
+bool VirtualMachine::has_files_at(const std::string& path) const {
+  const auto& layout = properties().layoutEx;
+  const std::string below = path.ends_with(' ') ? path : path + "/";
+  if (!layout) return false;
+  for (const auto& own : layout->file)
+    if (own->type != "log" && (own->name == path || own->name.starts_with(below))) return true;
+  return false;
+}
+
 bool VirtualMachine::consists_of(const std::string& file) const {
   const auto& layout = properties().layoutEx;
   if (!layout) return false;

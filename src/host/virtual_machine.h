@@ -64,6 +64,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   bool has_pci_device(const std::string& address) const;
   // Whether its configuration names that disk.
   bool has_disk(const datastore::Location& disk) const;
+  // Whether that is one of its files, its logs left out, or a folder with any.
+  bool has_files_at(const std::string& path) const;
   // Returns when a run has ended, or after `timeout`.
   Async<void> wait_for_end(std::chrono::steady_clock::duration timeout) {
     co_await run_ended_.wait(timeout);
@@ -369,6 +371,10 @@ void VirtualMachine::post(E event, const std::string& message, const std::string
   event.template_ = is_template();
   host().post(std::move(event), message, user);
 }
+
+// For who deletes or moves files: throws FileLocked where a VM runs with that file, or with one in
+// that folder.
+void require_not_in_use(const Host& host, const datastore::Location& place);
 
 // What surrounds a VM of this host, with its disks looked up when they are asked for.
 ConfigContext config_context(const Host& host, const vmx::DatastorePath& config_file);

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import subprocess
 
 import pytest
@@ -187,6 +188,37 @@ def candidates(client):
     return {info.disk.deviceName: info for info in browser.QueryConfigTarget(None).scsiDisk}
 
 
+def mapping_is_kept(client, vm):
+    """As long as the guest runs."""
+    disk = disk_at(vm, 0)
+    descriptor, extent = local(client, disk.backing.fileName), mapping_file(client, disk)
+    files, disks = client.content.fileManager, client.content.virtualDiskManager
+    folder = disk.backing.fileName.rsplit("/", 1)[0]
+    for path in (disk.backing.fileName, f"{folder}/{extent.name}", folder):
+        with fault(vim.fault.FileLocked, vm.name):
+            client.wait(files.DeleteDatastoreFile_Task(path, client.datacenter))
+        with fault(vim.fault.FileLocked, vm.name):
+            client.wait(files.MoveDatastoreFile_Task(path, client.datacenter,
+                                                     client.path("elsewhere"), client.datacenter))
+        reply = client.http("DELETE", path.split("] ")[1])
+        assert reply.status_code == 409 and vm.name in reply.text
+    with fault(vim.fault.FileLocked, vm.name):
+        client.wait(disks.DeleteVirtualDisk_Task(disk.backing.fileName, client.datacenter))
+    with fault(vim.fault.FileLocked, vm.name):
+        client.wait(disks.MoveVirtualDisk_Task(disk.backing.fileName, client.datacenter,
+                                               client.path("elsewhere.vmdk"), client.datacenter))
+    assert descriptor.exists() and extent.exists()
+
+
+def twin_of(client, disk):
+    """Another mapping file of the same unit, as who may write files can make one."""
+    name = pathlib.Path(disk.backing.fileName).stem
+    for file in (local(client, disk.backing.fileName), mapping_file(client, disk)):
+        twin = local(client, client.path("")) / file.name.replace(name, "twin")
+        twin.write_text(file.read_text().replace(name, "twin"))
+    return client.path("twin.vmdk")
+
+
 def test_a_unit_that_somebody_has_is_refused_by_name(client, make_vm, loop):
     device, _ = loop
     name = candidates(client)[device].name
@@ -208,8 +240,13 @@ def test_a_unit_that_somebody_has_is_refused_by_name(client, make_vm, loop):
     assert device not in candidates(client)    # the guest has it
     with fault(vim.fault.FileLocked, "raw-first"):
         client.wait(other.PowerOnVM_Task())
-    client.wait(vm.PowerOffVM_Task())
+    mapping_is_kept(client, vm)
     change(client, other, removed(disk_at(other, 0)))
+    change(client, other, raw_disk(client, 0, None, None, twin_of(client, disk_at(vm, 0))))
+    with fault(vim.fault.FileLocked, "raw-first"):
+        client.wait(other.PowerOnVM_Task())
+    client.wait(vm.PowerOffVM_Task())
+    change(client, other, removed(disk_at(other, 0), "destroy"))
 
 
 def test_a_mapping_is_a_disk_by_itself(client, make_vm, loop):

@@ -44,6 +44,21 @@ DiskContent::Piece& DiskContent::piece_at(std::uint64_t at) {
 }
 
 std::uint64_t DiskContent::next_data(std::uint64_t at) {
+  while (at < size_) {
+    const Source source = source_at(at);
+    at = next_data_in(source);
+    if (at < source.span.to) return at;
+  }
+  return size_;
+}
+
+// The end of the source when there is none.
+std::uint64_t DiskContent::next_data_in(const Source& source) {
+  if (source.patch) return source.patch->offset ? source.span.from : source.span.to;
+  return std::min(next_data_of_base(source.span.from), source.span.to);
+}
+
+std::uint64_t DiskContent::next_data_of_base(std::uint64_t at) {
   if (pieces_.empty()) return size_;
   while (at < size_) {
     Piece& piece = piece_at(at);
@@ -73,7 +88,80 @@ std::uint64_t DiskContent::next_data_in(Piece& piece, std::uint64_t at) {
   return place.to;
 }
 
+// --- Deltas ------------------------------------------------------------------------------------
+
+// What the delta does not hold of the patches before it stays.
+void DiskContent::put_over(Delta delta) {
+  std::vector<Patch> joined;
+  auto before = patches_.begin();
+  const auto keep_until = [&](std::uint64_t limit, std::uint64_t go_on) {
+    while (before != patches_.end() && before->place.from < limit) {
+      Patch kept = *before;
+      kept.place.to = std::min(kept.place.to, limit);
+      joined.push_back(kept);
+      if (before->place.to > limit) break;
+      ++before;
+    }
+    while (before != patches_.end() && before->place.to <= go_on) ++before;
+    if (before == patches_.end() || before->place.from >= go_on) return;
+    if (before->offset) *before->offset += go_on - before->place.from;
+    before->place.from = go_on;
+  };
+  for (const Qcow2Run& run : delta.runs) {
+    keep_until(run.from, run.from + run.length);
+    joined.push_back({{run.from, run.from + run.length}, deltas_.size(), run.offset});
+  }
+  keep_until(size_, size_);
+  patches_ = std::move(joined);
+  deltas_.push_back(std::move(delta));
+}
+
+DiskContent::Source DiskContent::source_at(std::uint64_t at) const {
+  const auto next =
+      std::ranges::upper_bound(patches_, at, {}, [](const Patch& it) { return it.place.to; });
+  if (next == patches_.end()) return {{at, size_}};
+  if (next->place.from > at) return {{at, next->place.from}};
+  return {{at, next->place.to}, &*next};
+}
+
 void DiskContent::read(std::uint64_t at, std::span<char> buffer) {
+  while (!buffer.empty()) {
+    const Source source = source_at(at);
+    const std::size_t size = std::min<std::uint64_t>(buffer.size(), source.span.to - at);
+    const std::span<char> part = buffer.first(size);
+    if (!source.patch)
+      read_base(at, part);
+    else if (!source.patch->offset)
+      std::ranges::fill(part, '\0');
+    else
+      read_exactly(deltas_[source.patch->delta].fd.get(),
+                   *source.patch->offset + (at - source.patch->place.from), part,
+                   deltas_[source.patch->delta].image.display());
+    at += size;
+    buffer = buffer.subspan(size);
+  }
+}
+
+void DiskContent::copy(ByteSpan part, int to, Zeros zeros, Meter& meter) {
+  for (std::uint64_t from = part.from; from < part.to;) {
+    const Source source = source_at(from);
+    const std::uint64_t end = std::min(part.to, source.span.to), target = from - part.from;
+    if (!source.patch) {
+      copy_base({from, end}, to, target, zeros, meter);
+    } else if (!source.patch->offset) {
+      copy_hole({target, target + (end - from)}, to, zeros, meter);
+    } else {
+      const std::uint64_t offset = *source.patch->offset + (from - source.patch->place.from);
+      copy_bytes(deltas_[source.patch->delta].fd.get(), {offset, offset + (end - from)}, to, target,
+                 zeros, meter);
+    }
+    from = end;
+  }
+}
+
+// --- The base ----------------------------------------------------------------------------------
+
+void DiskContent::read_base(std::uint64_t at, std::span<char> buffer) {
   if (pieces_.empty()) std::ranges::fill(buffer, '\0');
   while (!pieces_.empty() && !buffer.empty()) {
     Piece& piece = piece_at(at);
@@ -106,14 +194,13 @@ void DiskContent::read_from(Piece& piece, std::uint64_t at, std::span<char> buff
   }
 }
 
-void DiskContent::copy(ByteSpan part, int to, Zeros zeros, Meter& meter) {
-  const std::uint64_t start = part.from;
-  if (pieces_.empty()) return copy_hole({0, part.to - part.from}, to, zeros, meter);
+void DiskContent::copy_base(ByteSpan part, int to, std::uint64_t at, Zeros zeros, Meter& meter) {
+  if (pieces_.empty()) return copy_hole({at, at + (part.to - part.from)}, to, zeros, meter);
   while (part.from < part.to) {
     Piece& piece = piece_at(part.from);
     const std::uint64_t end = std::min(part.to, piece.place.to);
-    copy_from(piece, {part.from - piece.place.from, end - piece.place.from}, to, part.from - start,
-              zeros, meter);
+    copy_from(piece, {part.from - piece.place.from, end - piece.place.from}, to, at, zeros, meter);
+    at += end - part.from;
     part.from = end;
   }
 }

@@ -9,10 +9,18 @@
 #include <vector>
 
 #include "datastore/disk_files.h"
+#include "datastore/qcow2.h"
 #include "datastore/transfer.h"
 #include "vmx/sparse_extent.h"
 
 namespace virga::datastore {
+
+// A delta's image, and what it holds.
+struct Delta {
+  Location image;
+  Fd fd;
+  std::vector<Qcow2Run> runs;
+};
 
 // Not for several threads at once.
 class DiskContent {
@@ -23,6 +31,9 @@ class DiskContent {
   DiskContent(const Location& disk, std::vector<OpenExtent> extents);
 
   std::uint64_t size() const { return size_; }
+
+  // From here on the disk is a delta of what it was.
+  void put_over(Delta delta);
 
   // The first byte from `at` on that may be other than zero; size() when none is.
   std::uint64_t next_data(std::uint64_t at);
@@ -38,6 +49,23 @@ class DiskContent {
     std::optional<vmx::SparseReader> grains;  // of a sparse extent
   };
 
+  // A part of the disk that a delta holds.
+  struct Patch {
+    ByteSpan place;
+    std::size_t delta = 0;
+    std::optional<std::uint64_t> offset;  // in the delta's image; nullopt: zeros
+  };
+  // What the disk reads as from some byte on, up to where that is of another kind.
+  struct Source {
+    ByteSpan span;
+    const Patch* patch = nullptr;  // nullptr: as the base has it
+  };
+
+  Source source_at(std::uint64_t at) const;
+  std::uint64_t next_data_in(const Source& source);
+  std::uint64_t next_data_of_base(std::uint64_t at);
+  void read_base(std::uint64_t at, std::span<char> buffer);
+  void copy_base(ByteSpan part, int to, std::uint64_t at, Zeros zeros, Meter& meter);
   Piece& piece_at(std::uint64_t at);
   std::uint64_t next_data_in(Piece& piece, std::uint64_t at);
   void read_from(Piece& piece, std::uint64_t at, std::span<char> buffer);
@@ -46,7 +74,9 @@ class DiskContent {
                    Meter& meter);
 
   std::uint64_t size_ = 0;
-  std::vector<Piece> pieces_;  // without a gap; none in a disk nobody has written to
+  std::vector<Piece> pieces_;   // without a gap; none in a disk nobody has written to
+  std::vector<Delta> deltas_;   // each of what comes before it
+  std::vector<Patch> patches_;  // in order
 };
 
 }  // namespace virga::datastore

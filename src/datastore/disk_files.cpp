@@ -295,6 +295,8 @@ VmdkDescriptor descriptor_of_copy(const VmdkDescriptor& source) {
   VmdkDescriptor copy = source;
   copy.uuid = vmx::make_disk_uuid();
   copy.change_track_file.clear();
+  copy.parent_file.clear();
+  copy.parent_cid = VmdkDescriptor::no_parent;
   renew_content_id(copy);
   return copy;
 }

@@ -213,6 +213,15 @@ std::string read_small_file(const Location& file, std::uint64_t limit) {
   return read_text(download.fd(), 0, download.size(), file.display());
 }
 
+std::string read_at_rest(const Location& file) {
+  std::string before, now = read_small_file(file);
+  while (before != now) {
+    before = std::move(now);
+    now = read_small_file(file);
+  }
+  return now;
+}
+
 void write_small_file(const Location& file, std::string_view text) {
   Upload upload(file);
   upload.write(text);

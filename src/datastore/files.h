@@ -55,6 +55,9 @@ class Upload {
 
 // The whole of a small file: a .vmx, a .vmsd. Refuses one larger than `limit` bytes with damaged.
 std::string read_small_file(const Location& file, std::uint64_t limit = 16 << 20);
+// The same of a file that somebody may be writing: what was read twice alike is no mixture of two
+// moments.
+std::string read_at_rest(const Location& file);
 // Replaces it, or makes it, in one step: a reader, or a restart after a crash, sees all or nothing.
 void write_small_file(const Location& file, std::string_view text);
 

@@ -10,7 +10,12 @@ namespace virga::datastore {
 namespace {
 
 constexpr ByteRange our_bytes{0, 100};
-constexpr ByteRange qemu_bytes{100, 0};
+// Of QEMU's permissions (block/file-posix.c), 100 + the number of each that is in use, 200 + of
+// each that nobody else may use.
+constexpr ByteRange qemu_writes{101, 3};  // writes, writes what is there already, resizes
+constexpr ByteRange qemu_forbids_reading{200, 1};
+constexpr ByteRange forbid_writing{201, 1};
+constexpr ByteRange forbid_resizing{203, 1};
 
 struct flock request(ByteRange range, short type) {
   struct flock lock {};
@@ -36,10 +41,19 @@ bool is_locked(int fd, ByteRange range) {
   return lock.l_type != F_UNLCK;
 }
 
+namespace {
+
+bool try_lock_for_reading(int fd) {
+  for (const ByteRange range : {our_bytes, forbid_writing, forbid_resizing})
+    if (!try_lock(fd, range, LockMode::shared)) return false;
+  return !is_locked(fd, qemu_writes) && !is_locked(fd, qemu_forbids_reading);
+}
+
+}  // namespace
+
 void lock_extent(int fd, LockMode mode, const std::string& subject) {
   const bool is_free = mode == LockMode::exclusive ? try_lock(fd, whole_file, LockMode::exclusive)
-                                                   : !is_locked(fd, qemu_bytes) &&
-                                                         try_lock(fd, our_bytes, LockMode::shared);
+                                                   : try_lock_for_reading(fd);
   if (!is_free) throw error(ErrorKind::busy, subject, "{} is in use", subject);
 }
 

@@ -26,8 +26,9 @@ bool try_lock(int fd, ByteRange range, LockMode mode);
 bool is_locked(int fd, ByteRange range);
 
 // For as long as `fd` or a copy lives, nobody else uses this disk's extent: with `exclusive` at
-// all, with `shared` other than by reading it as we do. A guest that has it open is in the way of
-// both: QEMU marks what it does by shared locks on the bytes from 100 on. Throws ErrorKind::busy.
+// all, with `shared` other than by reading it as we do. A guest that writes it is in the way of
+// both, and kept from beginning to: QEMU marks what it does by shared locks on the bytes from 100
+// on, what it does not let others do by those from 200 on. Throws ErrorKind::busy.
 void lock_extent(int fd, LockMode mode, const std::string& subject);
 
 }  // namespace virga::datastore

@@ -39,9 +39,13 @@ constexpr std::uint32_t end_of_extensions = 0;
 constexpr std::uint32_t backing_format = 0xe2792aca;
 constexpr std::uint32_t bitmaps = 0x23852875;
 
-constexpr std::uint64_t extended_l2_entries = 1 << 4;      // of the incompatible features
+// Of the incompatible features: data in another file, other compression, clusters in parts.
+constexpr std::uint64_t unreadable_features = 1 << 2 | 1 << 3 | 1 << 4;
 constexpr std::uint64_t bitmaps_are_valid = 1 << 0;        // of the autoclear features
 constexpr std::uint64_t offset_mask = 0x00fffffffffffe00;  // of entries of L1, L2 and bitmap tables
+constexpr std::uint64_t zero_cluster = 1 << 0;             // of entries of L2
+constexpr std::uint64_t compressed_cluster = 1ULL << 62;
+
 struct Extension {
   std::uint32_t type;
   std::string data;
@@ -242,27 +246,59 @@ void add_marked(std::vector<vmx::Area>& areas, std::string_view bits, std::uint6
   }
 }
 
+// Joins the cluster to the run before, where it goes on from there in disk and file.
+void add_cluster(std::vector<Qcow2Run>& runs, std::uint64_t at, std::uint64_t size,
+                 std::uint64_t l2_entry, const std::string& name) {
+  if (l2_entry == 0) return;
+  if (l2_entry & compressed_cluster)
+    throw error(ErrorKind::unsupported, name, "{} has compressed clusters", name);
+  const std::uint64_t offset = l2_entry & offset_mask;
+  const bool is_zero = offset == 0 || l2_entry & zero_cluster;
+  if (!runs.empty() && runs.back().from + runs.back().length == at) {
+    Qcow2Run& before = runs.back();
+    const bool goes_on = is_zero ? !before.offset : before.offset == offset - before.length;
+    if (goes_on) {
+      before.length += size;
+      return;
+    }
+  }
+  runs.push_back({at, size, is_zero ? std::nullopt : std::optional(offset)});
+}
+
+void clip(std::vector<Qcow2Run>& runs, std::uint64_t capacity) {
+  while (!runs.empty() && runs.back().from >= capacity) runs.pop_back();
+  if (runs.empty()) return;
+  runs.back().length = std::min(runs.back().length, capacity - runs.back().from);
+}
+
 }  // namespace
 
-vmx::Areas allocated_areas(const ReadImage& read, const std::string& name) {
+std::vector<Qcow2Run> allocated_runs(const ReadImage& read, const std::string& name) {
   const std::string beginning = read(0, qcow2_header_size);
   check_header(beginning, name);
-  if (get64(beginning, at_incompatible_features) & extended_l2_entries)
-    throw error(ErrorKind::unsupported, name, "{} has clusters in parts", name);
+  if (get64(beginning, at_incompatible_features) & unreadable_features)
+    throw error(ErrorKind::unsupported, name, "{} keeps its clusters in a way of its own", name);
   const std::uint64_t cluster = cluster_size_of(beginning, name);
   const std::uint64_t capacity = capacity_of(beginning, name);
   const std::uint64_t l2_entries = cluster / 8, reach = l2_entries * cluster;
   const std::string l1 =
       read_table(read, get64(beginning, at_l1_offset), (capacity + reach - 1) / reach, name);
-  std::vector<vmx::Area> areas;
+  std::vector<Qcow2Run> runs;
   for (std::uint64_t table = 0; table * 8 < l1.size(); ++table) {
     const std::uint64_t offset = get64(l1, table * 8) & offset_mask;
     if (offset == 0) continue;
     const std::string l2 = read_table(read, offset, l2_entries, name);
     for (std::uint64_t entry = 0; entry < l2_entries; ++entry)
-      if (get64(l2, entry * 8) != 0) areas.push_back({table * reach + entry * cluster, cluster});
+      add_cluster(runs, table * reach + entry * cluster, cluster, get64(l2, entry * 8), name);
   }
-  return vmx::clipped(vmx::united(std::move(areas)), 0, capacity);
+  clip(runs, capacity);
+  return runs;
+}
+
+vmx::Areas allocated_areas(const ReadImage& read, const std::string& name) {
+  std::vector<vmx::Area> areas;
+  for (const Qcow2Run& run : allocated_runs(read, name)) areas.push_back({run.from, run.length});
+  return vmx::united(std::move(areas));
 }
 
 vmx::Areas bitmap_areas(const ReadImage& read, const std::string& name) {

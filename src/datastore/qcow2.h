@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "vmx/change_track.h"
 
@@ -49,8 +51,20 @@ std::string with_backing(std::string_view beginning, const Qcow2Backing& backing
 // The bytes of an image's file from `offset` on: `length` of them, fewer only where the file ends.
 using ReadImage = std::function<std::string(std::uint64_t offset, std::uint64_t length)>;
 
-// What the image itself holds, zeros included; the rest is as the image below has it. In whole
-// clusters, but for the end of the image. Throws as above.
+// Guest's bytes that an image itself holds.
+struct Qcow2Run {
+  std::uint64_t from = 0;  // in the disk
+  std::uint64_t length = 0;
+  std::optional<std::uint64_t> offset;  // in the image's file, in one piece; nullopt: zeros
+
+  bool operator==(const Qcow2Run&) const = default;
+};
+
+// What the image itself holds, in the disk's order; the rest is as the image below has it. In whole
+// clusters, but for the end of the image. Throws as above; unsupported, too, for compressed ones.
+std::vector<Qcow2Run> allocated_runs(const ReadImage& read, const std::string& name);
+
+// The same without where it lies.
 vmx::Areas allocated_areas(const ReadImage& read, const std::string& name);
 
 // What the one dirty bitmap that is kept in the image marks. Throws as above; damaged, too, for a

@@ -99,7 +99,18 @@ bool copy_in_kernel(int from, ByteSpan span, int to, std::uint64_t at, Meter& me
   return true;
 }
 
+// Both files have the same blocks then, until one is written to; false where the file system, or
+// where the span lies in them, does not allow it.
+bool share_blocks(int from, ByteSpan span, int to, std::uint64_t at, Meter& meter) {
+  const file_clone_range range{from, span.from, span.to - span.from, at};
+  if (::ioctl(to, FICLONERANGE, &range) != 0) return false;
+  meter.advance(span.to - span.from);
+  return true;
+}
+
 void copy_data(int from, ByteSpan span, int to, std::uint64_t at, Zeros zeros, Meter& meter) {
+  // What is to hold blocks of its own does not share them.
+  if (zeros == Zeros::leave_out && share_blocks(from, span, to, at, meter)) return;
   if (zeros != Zeros::leave_out && copy_in_kernel(from, span, to, at, meter)) return;
   std::vector<char> buffer(std::min(piece, span.to - span.from));
   for (std::uint64_t source = span.from; source < span.to;) {

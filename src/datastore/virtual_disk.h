@@ -75,9 +75,9 @@ struct DiskInfo {
   std::string parent;                 // the disk this one is a delta of; empty for a base disk
   std::vector<std::string> extents;   // paths in the datastore
   std::vector<vmx::Extent>
-      described;  // the extents in the disk's order, as the descriptor has them
-  std::string change_track;          // NAME-ctk.vmdk, in the datastore; empty: nobody keeps track
-  std::string change_id;             // of the last period that has ended (vmx/change_track.h)
+      described;             // the extents in the disk's order, as the descriptor has them
+  std::string change_track;  // NAME-ctk.vmdk, in the datastore; empty: nobody keeps track
+  std::string change_id;     // of the last period that has ended (vmx/change_track.h)
 };
 
 constexpr std::uint64_t max_disk_capacity = 62ULL << 40;  // bytes; vSphere 7's maximum
@@ -89,7 +89,8 @@ void create_disk(const Location& disk, const DiskSpec& spec, const Progress& pro
 void delete_disk(const Location& disk);
 
 // A new disk of the same content and uuid of its own, laid out for a host to run it unless asked
-// otherwise. `provisioning` and `adapter` default to the source's; one in grains is thin.
+// otherwise. `provisioning` and `adapter` default to the source's; one in grains is thin. Of a
+// delta the copy has all that it reads as, and is a disk by itself.
 struct CopySpec {
   std::optional<Provisioning> provisioning;
   std::optional<vmx::AdapterType> adapter;

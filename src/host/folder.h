@@ -15,7 +15,6 @@ class Folder final : public Entity<vim::Folder> {
   Async<MoRef> CreateVM_Task(model::Call&, const vim::CreateVMRequestType&) override;
   Async<MoRef> RegisterVM_Task(model::Call&, const vim::RegisterVMRequestType&) override;
 
- private:
   // Throws unless VMs may be put here, into `pool`, on `host`.
   void check_placement(const std::optional<MoRef>& pool, const std::optional<MoRef>& host) const;
 };

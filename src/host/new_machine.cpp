@@ -32,19 +32,6 @@ std::string file_name(const std::string& name) {
   return safe == "." || safe == ".." ? "vm" : safe;
 }
 
-// Where a new VM goes: "[ds]" means a new folder named for it, "[ds] folder" that folder, and a
-// path that ends in .vmx is the file itself.
-vmx::DatastorePath place_for(Host& host, const std::string& name, const std::string& wanted) {
-  const auto asked = vmx::DatastorePath::parse(host.locate(wanted).display());
-  const std::string base = file_name(name);
-  if (asked.extension() == ".vmx") return asked;
-  if (!asked.is_root()) return asked / (base + ".vmx");
-  const auto files = host.datastore(asked.datastore())->files();
-  std::string folder = base;
-  for (int n = 1; files->exists(folder); ++n) folder = fmt::format("{}_{}", base, n);
-  return asked / folder / (base + ".vmx");
-}
-
 void write_file(const datastore::Location& place, const std::string& text) {
   datastore::Upload upload(place, datastore::IfExists::fail);
   upload.write(text);
@@ -52,6 +39,22 @@ void write_file(const datastore::Location& place, const std::string& text) {
 }
 
 }  // namespace
+
+vmx::DatastorePath free_folder(const Host& host, const std::string& datastore,
+                               const std::string& vm_name) {
+  const std::string base = file_name(vm_name);
+  const auto files = host.datastore(datastore)->files();
+  std::string folder = base;
+  for (int n = 1; files->exists(folder); ++n) folder = fmt::format("{}_{}", base, n);
+  return {datastore, folder};
+}
+
+vmx::DatastorePath place_for(const Host& host, const std::string& name, const std::string& wanted) {
+  const auto asked = vmx::DatastorePath::parse(host.locate(wanted).display());
+  if (asked.extension() == ".vmx") return asked;
+  const auto folder = asked.is_root() ? free_folder(host, asked.datastore(), name) : asked;
+  return folder / (file_name(name) + ".vmx");
+}
 
 MoRef next_reference(Host& host) {
   auto& database = *host.kernel.database;
@@ -78,11 +81,7 @@ NewMachine::NewMachine(Host& host, const vim::VirtualMachineConfigSpec& spec) : 
     throw kernel::invalid_argument("config.files.vmPathName", "a new VM needs a datastore");
   const auto path = place_for(host, name, *spec.files->vmPathName);
   config_file_ = host.locate(path.format());
-  if (config_file_.datastore->exists(config_file_.path)) {
-    vim::FileAlreadyExists detail;
-    detail.file = path.format();
-    throw kernel::Fault(std::move(detail), path.format() + " exists already");
-  }
+  check_place();
   const ConfigContext context = config_context(host, path);
   ConfigPlan plan = plan_creation(spec, context);
   config_ = std::move(plan.config);
@@ -92,7 +91,29 @@ NewMachine::NewMachine(Host& host, const vim::VirtualMachineConfigSpec& spec) : 
   check_still_possible();
   config_.extended_config = path.stem() + ".vmxf";
   vmx::generate_missing_macs(config_, context.mac_in_use);
+  file_ = vmx::make_vmx(config_);
+  for (const DiskToCreate& disk : disks_) parts_.push_back(new_disk(host, disk));
   reference_ = next_reference(host);
+}
+
+NewMachine::NewMachine(Host& host, const vmx::DatastorePath& config_file, vmx::VmxFile file,
+                       std::vector<NewPart> parts)
+    : host_(host),
+      config_file_(host.locate(config_file.format())),
+      config_(vmx::read(file)),
+      file_(std::move(file)),
+      parts_(std::move(parts)) {
+  check_new_name(host, name());
+  check_place();
+  check_still_possible();
+  reference_ = next_reference(host);
+}
+
+void NewMachine::check_place() const {
+  if (!config_file_.datastore->exists(config_file_.path)) return;
+  vim::FileAlreadyExists detail;
+  detail.file = config_file_.display();
+  throw kernel::Fault(std::move(detail), config_file_.display() + " exists already");
 }
 
 void NewMachine::check_still_possible() const {
@@ -102,28 +123,37 @@ void NewMachine::check_still_possible() const {
                                    other->properties().name + " has it already");
 }
 
+void NewMachine::make_folder_of(const datastore::Location& file) {
+  const datastore::Location folder = file.parent();
+  if (folder.path.empty() || folder.datastore->exists(folder.path)) return;
+  datastore::make_folder(folder, true);
+  made_folders_.push_back(folder);
+}
+
 Async<void> NewMachine::make_disks(std::function<void(int)> report, std::stop_token stop) {
-  std::vector<std::pair<datastore::Location, datastore::DiskSpec>> disks;
   json::array planned;
-  for (const DiskToCreate& disk : disks_) {
-    disks.emplace_back(host_.locate(disk.path.format()), disk.spec);
-    planned.emplace_back(disks.back().first.lasting_name());
+  std::uint64_t total = 0;
+  for (const NewPart& part : parts_) {
+    planned.emplace_back(part.place.lasting_name());
+    total += part.weight;
   }
   const std::string entry = "create " + config_file_.lasting_name();
   host_.kernel.database->put(unfinished_table, entry, json::serialize(planned));
   journal_ = entry;
-  const datastore::Location folder = config_file_.parent();
-  const auto work = [this, folder, disks, report, stop] {
-    if (!folder.path.empty() && !folder.datastore->exists(folder.path)) {
-      datastore::make_folder(folder, true);
-      made_folder_ = true;
-    }
-    for (const auto& [place, spec] : disks) {
-      const auto progress = [&](std::uint64_t done, std::uint64_t total) {
-        if (total > 0) report(static_cast<int>(done * 100 / total));
+  const auto work = [this, total, report, stop] {
+    make_folder_of(config_file_);
+    std::uint64_t before = 0;
+    for (const NewPart& part : parts_) {
+      make_folder_of(part.place);
+      const auto progress = [&](std::uint64_t done, std::uint64_t all) {
+        if (all == 0 || total == 0) return;
+        const double share = static_cast<double>(done) / static_cast<double>(all);
+        const double sum = static_cast<double>(before) + share * static_cast<double>(part.weight);
+        report(static_cast<int>(100 * sum / static_cast<double>(total)));
       };
-      datastore::create_disk(place, spec, progress, stop);
-      made_.push_back(place);
+      part.make(progress, stop);
+      made_.push_back(part.place);
+      before += part.weight;
     }
   };
   co_await offload(host_.kernel.workers, work);
@@ -137,23 +167,27 @@ void NewMachine::write_files(const datastore::Location& config_file) {
   };
   write(path.stem() + ".vmsd", "");
   write(config_.extended_config, vmx::make_vmxf(config_.instance_uuid, path.name()));
-  write(path.name(), vmx::make_vmx(config_).serialise());
+  write(path.name(), file_.serialise());
 }
 
-Async<std::shared_ptr<VirtualMachine>> NewMachine::complete(std::string user) {
+Async<std::shared_ptr<VirtualMachine>> NewMachine::complete() {
   check_still_possible();
   // Its datastore may have another name by now.
   const auto config_file = host_.locate(config_file_.lasting_name());
   const auto work = [this, config_file] { write_files(config_file); };
   co_await offload(host_.kernel.workers, work);
-  auto vm =
-      std::make_shared<VirtualMachine>(host_, reference_, config_file, vmx::make_vmx(config_));
+  auto vm = std::make_shared<VirtualMachine>(host_, reference_, config_file, file_);
   co_await vm->load();
   record_virtual_machine(host_, reference_, config_file);
   host_.kernel.database->erase(unfinished_table, std::exchange(journal_, {}));
   host_.add_virtual_machine(vm);
   co_await vm->load();  // now that its datastores and networks can refer to it
   vm->settle_without_guest();
+  co_return vm;
+}
+
+Async<std::shared_ptr<VirtualMachine>> NewMachine::complete(std::string user) {
+  const auto vm = co_await complete();
   vm->log("Created by " + user);
   vim::VmCreatedEvent event;
   event.vm = model::share(vm->event_argument());
@@ -165,16 +199,24 @@ Async<std::shared_ptr<VirtualMachine>> NewMachine::complete(std::string user) {
   co_return vm;
 }
 
+NewPart new_disk(const Host& host, const DiskToCreate& disk) {
+  const auto place = host.locate(disk.path.format());
+  return {place, disk.spec.capacity,
+          [place, spec = disk.spec](const datastore::Progress& progress, std::stop_token stop) {
+            datastore::create_disk(place, spec, progress, std::move(stop));
+          }};
+}
+
 Async<void> NewMachine::undo() {
   if (journal_.empty()) co_return;
-  const datastore::Location folder = config_file_.parent();
-  const auto work = [this, folder] {
+  const auto work = [this] {
     for (; !made_.empty(); made_.pop_back()) {
       const datastore::Location& part = made_.back();
       if (part.datastore->exists(part.path))
         part.path.ends_with(".vmdk") ? datastore::delete_disk(part) : datastore::remove(part);
     }
-    if (made_folder_) datastore::remove_if_present(folder);
+    for (; !made_folders_.empty(); made_folders_.pop_back())
+      datastore::remove_if_present(made_folders_.back());
   };
   co_await offload(host_.kernel.workers, work);
   host_.kernel.database->erase(unfinished_table, std::exchange(journal_, {}));

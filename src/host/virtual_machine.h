@@ -5,9 +5,9 @@
 // virtual_machine_identity.cpp what it asks, and how it becomes another when it was copied,
 // virtual_machine_template.cpp how it becomes a template and back, virtual_machine_lock.cpp what
 // keeps other hosts from it, virtual_machine_tracking.cpp what was changed on its disks,
-// virtual_machine_export.cpp how it is sent. Of its snapshots, virtual_machine_snapshots.cpp keeps
-// account, virtual_machine_snapshot_tasks.cpp has what clients do with them, and
-// virtual_machine_consolidation.cpp merges disks.
+// virtual_machine_export.cpp how it is sent, virtual_machine_clone.cpp how it is copied. Of its
+// snapshots, virtual_machine_snapshots.cpp keeps account, virtual_machine_snapshot_tasks.cpp has what
+// clients do with them, and virtual_machine_consolidation.cpp merges disks.
 #pragma once
 
 #include "host/entity.h"
@@ -25,8 +25,10 @@
 namespace virga::host {
 
 class HttpNfcLease;
-struct NfcFile;
+class NewMachine;
 class VirtualMachineSnapshot;
+struct CloneRequest;
+struct NfcFile;
 
 class VirtualMachine final : public Entity<vim::VirtualMachine> {
  public:
@@ -125,6 +127,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   Async<model::Ptr<vim::DiskChangeInfo>> QueryChangedDiskAreas(
       model::Call&, const vim::QueryChangedDiskAreasRequestType&) override;
   Async<MoRef> ExportVm(model::Call&, const vim::ExportVmRequestType&) override;
+  Async<MoRef> CloneVM_Task(model::Call&, const vim::CloneVMRequestType&) override;
   Async<void> UnregisterVM(model::Call&, const vim::UnregisterVMRequestType&) override;
   Async<void> MarkAsTemplate(model::Call&, const vim::MarkAsTemplateRequestType&) override;
   Async<void> MarkAsVirtualMachine(model::Call&,
@@ -285,6 +288,26 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   void unregister(const std::string& user);
   std::vector<datastore::Location> own_parts() const;
 
+  // virtual_machine_clone.cpp
+  // What is copied: the VM as it is, or as a snapshot has it.
+  struct CloneSource {
+    vmx::VmxFile file;
+    vmx::MachineConfig config;
+    datastore::Location nvram;        // of a VM with EFI; it may not be there yet
+    bool is_being_written = false;    // by the guest
+  };
+  void check_clone(const vim::CloneVMRequestType& request, const std::string& user) const;
+  CloneSource clone_source(const std::optional<MoRef>& snapshot) const;
+  NewMachine plan_new_machine(const CloneSource& source, const CloneRequest& wanted,
+                              const vmx::DatastorePath& config_file,
+                              const std::string& user) const;
+  Async<Any> clone(std::string name, model::Ptr<vim::VirtualMachineCloneSpec> spec,
+                   std::string user, kernel::TaskHandle& handle);
+  Async<void> make_clone(std::string name, model::Ptr<vim::VirtualMachineCloneSpec> spec,
+                         std::string user, kernel::TaskHandle& handle,
+                         std::shared_ptr<VirtualMachine>& made);
+  Async<void> make_beside_guest(std::vector<NewDelta> deltas, Async<void> making);
+
   // virtual_machine_snapshots.cpp
   void publish_snapshots();
   void withdraw_snapshots();
@@ -314,8 +337,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   static SnapshotWork work_on(const std::vector<NewDelta>& deltas);
   std::vector<std::string> known_deltas() const;
   Async<Any> create_snapshot(NewSnapshot wanted, std::string user, kernel::TaskHandle& handle);
-  Async<void> prepare_snapshot(vmx::Snapshot snapshot, vmx::SnapshotState state,
-                               std::vector<NewDelta> deltas) const;
+  Async<void> prepare_snapshot(vmx::Snapshot snapshot, vmx::SnapshotState state) const;
+  // Makes the deltas, and the VM write to them; `of_guest` is what its guest has to do for that.
+  Async<void> write_to_deltas(std::vector<NewDelta> deltas, Async<void> of_guest);
   Async<void> take_snapshot(vmx::Snapshot snapshot, vmx::SnapshotState state,
                             std::vector<NewDelta> deltas, Async<void> of_guest);
   Async<void> snapshot_guest(vmx::SnapshotState state, std::chrono::minutes quiesce_timeout,
@@ -331,7 +355,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
 
   // virtual_machine_consolidation.cpp
   vmx::Consolidation consolidation() const;
-  Async<void> consolidate(kernel::TaskHandle& handle);
+  Async<void> consolidate(hypervisor::Progress progress, std::stop_token stop);
   int machine_disk_of(const std::string& one, const std::string& other) const;
   Async<void> merge_disks(vmx::DiskMerge merge, hypervisor::Progress progress,
                           std::stop_token stop);

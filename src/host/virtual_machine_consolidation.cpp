@@ -25,7 +25,7 @@ vmx::Consolidation VirtualMachine::consolidation() const {
   return vmx::plan_consolidation(std::move(tree));
 }
 
-Async<void> VirtualMachine::consolidate(kernel::TaskHandle& handle) {
+Async<void> VirtualMachine::consolidate(hypervisor::Progress progress, std::stop_token stop) {
   disks_ = co_await query_disks(config_);
   const vmx::Consolidation plan = consolidation();
   std::vector<datastore::Location> removals;
@@ -36,11 +36,10 @@ Async<void> VirtualMachine::consolidate(kernel::TaskHandle& handle) {
   co_await offload(host().kernel.workers, remove);
   const int count = static_cast<int>(plan.merges.size());
   for (int done = 0; done < count; ++done) {
-    const hypervisor::Progress progress = [&handle, done, count](int percent) {
-      handle.report((100 * done + percent) / count);
+    const hypervisor::Progress of_all = [&progress, done, count](int percent) {
+      if (progress) progress((100 * done + percent) / count);
     };
-    co_await merge_disks(plan.merges[static_cast<std::size_t>(done)], progress,
-                         handle.stop_token());
+    co_await merge_disks(plan.merges[static_cast<std::size_t>(done)], of_all, stop);
   }
 }
 
@@ -172,7 +171,9 @@ Async<MoRef> VirtualMachine::ConsolidateVMDisks_Task(model::Call& call,
         require_snapshots();
         require_own_deltas();
         SnapshotWork work{.disks = known_deltas()};
-        co_await with_snapshot_work(std::move(work), consolidate(handle));
+        const hypervisor::Progress progress = [&handle](int percent) { handle.report(percent); };
+        auto merging = consolidate(progress, handle.stop_token());
+        co_await with_snapshot_work(std::move(work), std::move(merging));
         co_return Any();
       },
       true);

@@ -59,8 +59,14 @@ std::vector<datastore::Location> own_files(const datastore::Location& config_fil
   return files;
 }
 
-// Removes what a VM consists of: its disks and whatever else `parts` names, and its own files. May
-// be called again after it was interrupted.
+// What else lies in the folder is not ours to remove.
+void delete_folder_if_empty(const datastore::Location& folder) {
+  if (folder.path.empty() || !folder.datastore->exists(folder.path)) return;
+  if (fs::is_empty(folder.datastore->root() / folder.path)) datastore::remove(folder);
+}
+
+// Removes what a VM consists of: its disks and whatever else `parts` names, its own files, and the
+// folders in which nothing is left. May be called again after it was interrupted.
 void delete_files(const datastore::Location& config_file, const vmx::MachineConfig& config,
                   const std::vector<datastore::Location>& parts) {
   for (const auto& part : parts) {
@@ -69,12 +75,8 @@ void delete_files(const datastore::Location& config_file, const vmx::MachineConf
   }
   for (const auto& file : own_files(config_file, config)) datastore::remove_if_present(file);
   datastore::remove_if_present(config_file);
-  const auto folder = vmx::DatastorePath::parse(config_file.display()).parent();
-  if (folder.is_root()) return;
-  const datastore::Location place{config_file.datastore, folder.path()};
-  // What else lies in the folder is not ours to remove.
-  if (place.datastore->exists(place.path) && fs::is_empty(place.datastore->root() / place.path))
-    datastore::remove(place);
+  for (const auto& part : parts) delete_folder_if_empty(part.parent());
+  delete_folder_if_empty(config_file.parent());
 }
 
 std::vector<datastore::Location> disks_of(Host& host, const ConfigContext& context,

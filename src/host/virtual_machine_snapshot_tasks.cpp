@@ -28,17 +28,6 @@ datastore::Location free_delta_of(const datastore::Location& disk) {
   return datastore::free_delta(datastore::read_chain(disk));
 }
 
-// The .nvram as it is, of a guest that may be writing it: what was read twice alike is no mixture
-// of two moments.
-std::string read_at_rest(const datastore::Location& file) {
-  std::string before, now = datastore::read_small_file(file);
-  while (before != now) {
-    before = std::move(now);
-    now = datastore::read_small_file(file);
-  }
-  return now;
-}
-
 kernel::Fault incompatible_disk(const vmx::MachineConfig& config, const std::string& disk,
                                 std::string_view why) {
   const std::string message = fmt::format("{} cannot be kept in a snapshot of {}: {}.", disk,
@@ -187,22 +176,16 @@ Async<Any> VirtualMachine::create_snapshot(NewSnapshot wanted, std::string user,
   co_return model::any(snapshot_reference(self(), uid));
 }
 
-Async<void> VirtualMachine::prepare_snapshot(vmx::Snapshot snapshot, vmx::SnapshotState state,
-                                             std::vector<NewDelta> deltas) const {
+Async<void> VirtualMachine::prepare_snapshot(vmx::Snapshot snapshot,
+                                             vmx::SnapshotState state) const {
   const auto state_file = config_file_.sibling(snapshot.state_file);
   const auto nvram = host().locate(nvram_file(config_, context()).format());
   const auto suspended = config_file_.sibling(config_.suspend_state);
-  const bool running = powered_on();
-  const auto prepare = [deltas, state_file, state, nvram, suspended, running] {
-    for (const NewDelta& delta : deltas) {
-      datastore::create_delta(delta.disk, delta.parent);
-      if (!delta.is_tracked) continue;
-      if (!running) datastore::start_tracking(delta.parent);
-      datastore::track_delta(delta.disk, delta.parent, running);
-    }
+  const auto prepare = [state_file, state, nvram, suspended] {
     if (!state.nvram_file.empty()) {
       hypervisor::create_efi_variables((nvram.datastore->root() / nvram.path).string());
-      datastore::write_small_file(state_file.sibling(state.nvram_file), read_at_rest(nvram));
+      datastore::write_small_file(state_file.sibling(state.nvram_file),
+                                  datastore::read_at_rest(nvram));
     }
     if (state.power == vmx::SnapshotState::Power::suspended)
       datastore::copy(suspended, state_file.sibling(state.memory_file));
@@ -211,25 +194,40 @@ Async<void> VirtualMachine::prepare_snapshot(vmx::Snapshot snapshot, vmx::Snapsh
   co_await offload(host().kernel.workers, prepare);
 }
 
-// The .vmx names the deltas before the guest writes to them, and the .vmsd the snapshot after the
-// disks below have come to rest: whenever the daemon is killed, nothing the guest wrote is lost,
-// and nothing is taken for a snapshot that is none.
+// The .vmx names the deltas before the guest writes to them: whenever the daemon is killed, nothing
+// the guest wrote is lost.
+Async<void> VirtualMachine::write_to_deltas(std::vector<NewDelta> deltas, Async<void> of_guest) {
+  const bool running = powered_on();
+  const auto make = [deltas, running] {
+    for (const NewDelta& delta : deltas) {
+      datastore::create_delta(delta.disk, delta.parent);
+      if (!delta.is_tracked) continue;
+      if (!running) datastore::start_tracking(delta.parent);
+      datastore::track_delta(delta.disk, delta.parent, running);
+    }
+  };
+  co_await offload(host().kernel.workers, make);
+  vmx::MachineConfig above = with_deltas(config_, deltas);
+  co_await save_config(std::move(above));
+  disks_ = co_await query_disks(config_);
+  if (running) co_await std::move(of_guest);
+  const auto settle = [deltas] {
+    for (const NewDelta& delta : deltas)
+      if (delta.is_tracked) datastore::track_parent(delta.parent, delta.disk);
+  };
+  co_await offload(host().kernel.workers, settle);
+}
+
+// The .vmsd names the snapshot after the disks below have come to rest: nothing is taken for a
+// snapshot that is none.
 Async<void> VirtualMachine::take_snapshot(vmx::Snapshot snapshot, vmx::SnapshotState state,
                                           std::vector<NewDelta> deltas, Async<void> of_guest) {
   const vmx::MachineConfig before = config_;
   const bool running = powered_on();
-  co_await prepare_snapshot(snapshot, state, deltas);
-  vmx::MachineConfig above = with_deltas(config_, deltas);
+  co_await prepare_snapshot(snapshot, state);
   std::exception_ptr failure;
   try {
-    co_await save_config(std::move(above));
-    disks_ = co_await query_disks(config_);
-    if (running) co_await std::move(of_guest);
-    const auto settle = [deltas] {
-      for (const NewDelta& delta : deltas)
-        if (delta.is_tracked) datastore::track_parent(delta.parent, delta.disk);
-    };
-    co_await offload(host().kernel.workers, settle);
+    co_await write_to_deltas(std::move(deltas), std::move(of_guest));
     co_await snapshots_.add(config_file_, std::move(snapshot), state);
   } catch (...) {
     failure = std::current_exception();
@@ -497,7 +495,8 @@ Async<void> VirtualMachine::forget_and_merge(vmx::SnapshotTree remaining, bool m
                                              kernel::TaskHandle& handle) {
   co_await snapshots_.save(config_file_, std::move(remaining));
   publish_snapshots();
-  if (merge) co_await consolidate(handle);
+  const hypervisor::Progress progress = [&handle](int percent) { handle.report(percent); };
+  if (merge) co_await consolidate(progress, handle.stop_token());
 }
 
 MoRef VirtualMachine::start_removal(model::Call& call, int uid, bool with_children, bool merge) {

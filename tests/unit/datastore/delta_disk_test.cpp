@@ -39,6 +39,39 @@ TEST_F(DeltaDisk, IsAnImageThatQemuReadsThrough) {
   EXPECT_NO_THROW(run_checked({"qemu-img", "check", "-q", "-f", "qcow2", second}));
 }
 
+// What a guest would read of the disk, in MiB: a letter each, '.' for zeros.
+std::string letters_of(const fs::path& flat) {
+  std::string letters;
+  const std::string content = read_file(flat, 1 << 30);
+  for (std::size_t at = 0; at < content.size(); at += 1 << 20) {
+    const std::string_view part = std::string_view(content).substr(at, 1 << 20);
+    EXPECT_EQ(part.find_first_not_of(part[0]), std::string::npos) << at;
+    letters += part[0] == '\0' ? '.' : part[0];
+  }
+  return letters;
+}
+
+TEST_F(DeltaDisk, IsCopiedWithAllItIsADeltaOf) {
+  const Location disk = make_chain(2);
+  const std::string first = image("web-000001-delta.vmdk"), second = image("web-000002-delta.vmdk");
+  run_checked({"qemu-io", "-f", "raw", "-c", "write -P 65 0 4M", image("web-flat.vmdk")});
+  run_checked({"qemu-io", "-f", "qcow2", "-c", "write -P 66 1M 4M", first});
+  run_checked({"qemu-io", "-f", "qcow2", "-c", "write -z 2M 1M", "-c", "write -P 67 4M 1M", second});
+  copy_disk(at("web/web-000001.vmdk"), at("first.vmdk"));
+  copy_disk(disk, at("second.vmdk"));
+  copy_disk(disk, at("grains.vmdk"), {.layout = DiskLayout::monolithic_sparse});
+  copy_disk(at("grains.vmdk"), at("again.vmdk"));
+  EXPECT_EQ(letters_of(real("first-flat.vmdk")), "ABBBB...");
+  EXPECT_EQ(letters_of(real("second-flat.vmdk")), "AB.BC...");
+  EXPECT_EQ(letters_of(real("again-flat.vmdk")), "AB.BC...");
+  EXPECT_LE(allocated(real("second-flat.vmdk")), 4u << 20);
+  const vmx::VmdkDescriptor copy = read_descriptor(at("second.vmdk"));
+  EXPECT_EQ(copy.create_type, "vmfs");
+  EXPECT_EQ(copy.parent_cid, vmx::VmdkDescriptor::no_parent);
+  EXPECT_TRUE(copy.parent_file.empty());
+  EXPECT_NE(copy.uuid, read_descriptor(disk).uuid);
+}
+
 TEST_F(DeltaDisk, StandsOnDisksOfHostedProductsToo) {
   fs::create_directories(real("web"));
   for (const DiskLayout layout : {DiskLayout::monolithic_sparse, DiskLayout::split_flat}) {

@@ -129,8 +129,8 @@ TEST_P(EachLayout, IsLeftAloneWhileInUse) {
   const Fd user = open_file(real(GetParam().extent), O_RDWR);
   struct flock lock {};
   lock.l_type = F_RDLCK;
-  lock.l_start = 100;  // as QEMU locks an image
-  lock.l_len = 1;
+  lock.l_start = 100;  // as QEMU locks an image that it writes
+  lock.l_len = 4;
   ASSERT_EQ(::fcntl(user.get(), F_OFD_SETLK, &lock), 0);
   const auto before = content_of(folder.path());
   const auto busy = [&](auto operation) {

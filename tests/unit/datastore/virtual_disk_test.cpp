@@ -27,14 +27,14 @@ struct DiskTest : DatastoreTest {
               static_cast<ssize_t>(data.size()));
   }
 
-  // The locks QEMU holds on an image it has open for writing.
-  Fd open_as_qemu_does(const std::string& flat) {
+  // The locks QEMU holds on an image it has open: for writing, or as the base of another.
+  Fd open_as_qemu_does(const std::string& flat, bool for_writing = true) {
     Fd fd = open_file(real(flat), O_RDWR);
     struct flock lock {};
     lock.l_type = F_RDLCK;
     lock.l_whence = SEEK_SET;
     lock.l_start = 100;
-    lock.l_len = 4;
+    lock.l_len = for_writing ? 4 : 1;
     EXPECT_EQ(::fcntl(fd.get(), F_OFD_SETLK, &lock), 0);
     return fd;
   }
@@ -382,6 +382,25 @@ TEST_F(DiskTest, IsLeftAloneWhileAGuestHasIt) {
   EXPECT_TRUE(content_of(folder.path()) == before);
   create("b.vmdk", Provisioning::thin);
   busy([&] { copy_disk(at("b.vmdk"), at("a.vmdk"), {.if_exists = IfExists::replace}); });
+}
+
+TEST_F(DiskTest, IsCopiedWhileAGuestReadsIt) {
+  create("a.vmdk", Provisioning::thin);
+  const Fd guest = open_as_qemu_does("a-flat.vmdk", false);
+  bool nested = false;
+  copy_disk(at("a.vmdk"), at("b.vmdk"), {}, [&](std::uint64_t, std::uint64_t) {
+    if (std::exchange(nested, true)) return;
+    // QEMU asks for this before it writes: does anybody forbid that?
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = 201;
+    lock.l_len = 1;
+    ASSERT_EQ(::fcntl(guest.get(), F_OFD_GETLK, &lock), 0);
+    EXPECT_EQ(lock.l_type, F_RDLCK);
+  });
+  EXPECT_TRUE(nested);
+  expect_error(ErrorKind::busy, "a.vmdk", [&] { delete_disk(at("a.vmdk")); });
 }
 
 TEST_F(DiskTest, MayBeCopiedTwiceAtOnceButNotChangedMeanwhile) {

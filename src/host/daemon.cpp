@@ -112,6 +112,7 @@ class Daemon {
   Async<void> set_root_password();
   void make_services();
   void make_engines();
+  void read_certificates();
   Async<void> restore();
   void serve();
   Async<void> wait_for_signal();
@@ -132,7 +133,6 @@ class Daemon {
   std::shared_ptr<HostPciPassthruSystem> pci_passthru_system_;
   std::unique_ptr<Statistics> statistics_;
   std::unique_ptr<StorageIoArbiter> storage_io_arbiter_;
-  std::unique_ptr<wire::CertificateStore> certificates_;
   std::unique_ptr<kernel::SdkService> sdk_;
   std::unique_ptr<DatastoreFiles> files_;
   std::unique_ptr<wire::HttpServer> server_;
@@ -226,16 +226,22 @@ Async<void> Daemon::start() {
   host_->capabilities = co_await host_->hypervisor->capabilities();
   build_inventory(*host_);
   make_services();
+  read_certificates();
   co_await restore();
 }
 
-void Daemon::serve() {
-  certificates_ = std::make_unique<wire::CertificateStore>(options_.state / "tls");
-  std::vector<std::string> cert_names = {host_->identity.name, "localhost", "127.0.0.1"};
+void Daemon::read_certificates() {
+  wire::CertificateStore store(options_.state / "tls");
+  std::vector<std::string> names = {host_->identity.name, "localhost", "127.0.0.1"};
   if (options_.address != "127.0.0.1" && options_.address != "0.0.0.0" && options_.address != "::")
-    cert_names.push_back(options_.address);
-  const auto& certificate = certificates_->server(cert_names);
-  write_file_atomically(options_.state / "ca.pem", certificates_->authority().certificate);
+    names.push_back(options_.address);
+  host_->certificate = store.server(names);
+  host_->authority = store.authority().certificate;
+  write_file_atomically(options_.state / "ca.pem", host_->authority);
+}
+
+void Daemon::serve() {
+  const wire::Certificate& certificate = host_->certificate;
   const auto thumbprint = wire::inspect_certificate(certificate.certificate).sha1_thumbprint;
   host_->consoles = std::make_shared<ConsoleTable>(*host_, thumbprint);
   host_->nfc = std::make_shared<NfcService>(*host_, thumbprint);

@@ -17,6 +17,7 @@
 #include "kernel/kernel.h"
 #include "switching/switching.h"
 #include "vim/types.h"
+#include "wire/certificate.h"
 
 namespace virga::host {
 
@@ -70,6 +71,10 @@ struct Host {
   std::shared_ptr<HostGraphicsManager> graphics_manager;
 
   std::shared_ptr<ConsoleTable> consoles;
+
+  // In TLS: who the host is, and whom it believes beside the machine's authorities (PEM).
+  wire::Certificate certificate;
+  std::string authority;
   std::shared_ptr<NfcService> nfc;
 
   // By address: the PCI devices that are being given to VFIO or taken from it.

@@ -232,6 +232,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   void note_swap_file(vmx::MachineConfig& config) const;
   std::shared_ptr<VmRun> make_run() const;
   void follow(std::shared_ptr<hypervisor::Machine> machine);
+  // Those that a former daemon held for the guest.
+  void retake_lines(const hypervisor::Machine& machine);
   void handle(const hypervisor::MachineEvent& event);
   Async<void> finish_run(hypervisor::Exit exit);
   Async<void> save_end(vmx::MachineConfig config);

@@ -177,6 +177,7 @@ Async<hypervisor::StartOptions> VirtualMachine::prepare_start(hypervisor::Machin
     options.restore_from = absolute(state);
   }
   co_await connect_pipes(spec, options);
+  run_->take_lines(spec);
   if (Fd lock = run_->share_lock()) options.held.push_back(std::move(lock));
   co_return options;
 }
@@ -420,6 +421,14 @@ Async<void> VirtualMachine::save_end(vmx::MachineConfig config) {
   memory_.end_saving();
 }
 
+void VirtualMachine::retake_lines(const hypervisor::Machine& machine) {
+  try {
+    run_->take_lines(machine.spec());
+  } catch (const Error& taken) {
+    warn(fmt::format("A serial port is not connected: {}.", taken.what()));
+  }
+}
+
 Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) {
   if (machine->state() == hypervisor::MachineState::exited) {
     const auto exit = machine->exit().value_or(hypervisor::Exit{});
@@ -429,6 +438,7 @@ Async<void> VirtualMachine::adopt(std::shared_ptr<hypervisor::Machine> machine) 
     co_return;
   }
   run_ = make_run();
+  retake_lines(*machine);
   if (machine->state() == hypervisor::MachineState::ready) {
     log("The host's daemon restarted in the middle of a power on, which goes on");
     co_await finish_power_on(machine);

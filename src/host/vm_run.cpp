@@ -93,9 +93,39 @@ bool VmRun::has_pci_device(const std::string& address) const {
   return pci_devices_.contains(address);
 }
 
+void VmRun::take_lines(const hypervisor::MachineSpec& spec) {
+  for (const hypervisor::SerialPort& port : spec.serial_ports) {
+    if (!port.network || !port.network->security) continue;
+    wire::TlsLineOptions options;
+    options.host = port.network->host;
+    options.port = static_cast<std::uint16_t>(port.network->port);
+    options.server = port.network->server;
+    options.identity = host_.certificate;
+    options.verify_peer = port.network->security->verify_peer;
+    options.authorities = host_.authority;
+    options.thumbprint = port.network->security->thumbprint;
+    lines_[port.key] = std::make_shared<wire::TlsLine>(host_.kernel.executor, std::move(options));
+  }
+}
+
+namespace {
+
+Async<Fd> open_line(std::weak_ptr<hypervisor::Machine> weak, int key) {
+  const auto machine = weak.lock();
+  if (!machine) throw error(ErrorKind::gone, std::to_string(key), "the machine runs no more");
+  co_return co_await machine->open_serial(key);
+}
+
+}  // namespace
+
 void VmRun::began(std::shared_ptr<hypervisor::Machine> machine) {
   machine_ = std::move(machine);
   claim(machine_->spec());
+  for (const auto& [key, line] : lines_) {
+    const std::weak_ptr<hypervisor::Machine> weak = machine_;
+    const auto open = [weak, number = key] { return open_line(weak, number); };
+    spawn(host_.kernel.executor, "serial line", wire::TlsLine::run(line, open));
+  }
 }
 
 Async<Fd> VmRun::attach(hypervisor::Nic& nic, std::string network) {
@@ -114,6 +144,8 @@ Async<void> VmRun::detach(hypervisor::Nic nic) {
 }
 
 Async<void> VmRun::end() {
+  for (const auto& [key, line] : lines_) line->stop();
+  lines_.clear();
   machine_.reset();
   if (co_await reclaim()) {
     const auto release = [swap = identity_.swap_file, lock = std::exchange(lock_, nullptr)] {

@@ -11,6 +11,7 @@
 #include "host/datastore_lease.h"
 #include "host/host.h"
 #include "hypervisor/hypervisor.h"
+#include "wire/tls_line.h"
 
 namespace virga::host {
 
@@ -51,6 +52,10 @@ class VmRun {
   Async<Fd> attach(hypervisor::Nic& nic, std::string network);
   Async<void> detach(hypervisor::Nic nic);
 
+  // What the machine's serial ports with TLS are on the network: a server takes its port. Throws
+  // Error naming a port that somebody else has.
+  void take_lines(const hypervisor::MachineSpec& spec);
+
   void began(std::shared_ptr<hypervisor::Machine> machine);
   // nullptr until the guest has begun.
   const std::shared_ptr<hypervisor::Machine>& machine() const { return machine_; }
@@ -68,6 +73,7 @@ class VmRun {
   Identity identity_;
   std::shared_ptr<datastore::VmLock> lock_;  // none: a former daemon took it, the guest holds it
   std::set<std::string> pci_devices_;        // of the host, by address
+  std::map<int, std::shared_ptr<wire::TlsLine>> lines_;  // by the serial port's key
   std::shared_ptr<hypervisor::Machine> machine_;
 };
 

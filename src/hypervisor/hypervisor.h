@@ -219,7 +219,8 @@ class Machine {
 
   // A connected stream that speaks RFB (VNC), without authentication: guard it. Any number.
   virtual Async<Fd> open_display() = 0;
-  // A connected stream to a serial port with the socket backend. One client at a time is served; a
+  // A connected stream to a serial port with the socket backend, or on the network with security.
+  // One client at a time is served; a
   // second one waits, connected, until the first closes.
   virtual Async<Fd> open_serial(int key) = 0;
   // Where the copy of what a socket-backed port said is kept; see SerialPort::log_path.

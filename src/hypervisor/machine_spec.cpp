@@ -151,12 +151,19 @@ void visit_fields(Visitor& visit, T& it) {
   visit("path", it.path);
 }
 template <class Visitor, class T>
+requires std::same_as<std::remove_const_t<T>, LineSecurity>
+void visit_fields(Visitor& visit, T& it) {
+  visit("verifyPeer", it.verify_peer);
+  visit("thumbprint", it.thumbprint);
+}
+template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, NetworkLine>
 void visit_fields(Visitor& visit, T& it) {
   visit("host", it.host);
   visit("port", it.port);
   visit("server", it.server);
   visit("telnet", it.telnet);
+  visit("security", it.security);
 }
 template <class Visitor, class T>
 requires std::same_as<std::remove_const_t<T>, SerialPort>

@@ -131,12 +131,24 @@ struct Nic {
   bool operator==(const Nic&) const = default;
 };
 
+// How a line is encrypted: by TLS, from its first byte on.
+struct LineSecurity {
+  // The peer must have a certificate of an authority that this host believes, one that is called a
+  // certificate in the name of its host. False: anybody will do.
+  bool verify_peer = false;
+  std::string thumbprint;  // one that is called has the certificate with this one instead
+
+  bool operator==(const LineSecurity&) const = default;
+};
+
 // The far end of a serial line on the network.
 struct NetworkLine {
   std::string host;  // a server's may be empty: any address of this machine
   int port = 0;
   bool server = true;   // else the guest's side calls, again and again until it is answered
   bool telnet = false;  // with the options of a telnet session, else the bytes alone
+  // TLS is not the backend's to speak: whoever does has the near end by Machine::open_serial().
+  std::optional<LineSecurity> security = {};
 
   bool operator==(const NetworkLine&) const = default;
 };

@@ -1,76 +1,14 @@
 #include "wire/http_client.h"
 
-#include <boost/asio/connect.hpp>
-#include <boost/asio/redirect_error.hpp>
-
 #include "wire/compression.h"
 #include "wire/message_reader.h"
+#include "wire/tls_client.h"
 #include "wire/websocket_stream.h"
 
 namespace virga::wire {
 namespace {
 
-using boost::system::error_code;
-
 constexpr std::size_t kPiece = 64 << 10;
-
-bool is_address(const std::string& host) {
-  error_code failure;
-  asio::ip::make_address(host, failure);
-  return !failure;
-}
-
-void check_thumbprint(SSL* ssl, const ClientOptions& options) {
-  const X509* const certificate = SSL_get0_peer_certificate(ssl);
-  if (!certificate)
-    throw error(ErrorKind::access_denied, options.host, "{} shows no certificate", options.host);
-  const std::string found[] = {thumbprint(certificate, EVP_sha1()),
-                               thumbprint(certificate, EVP_sha256())};
-  for (const std::string& each : found)
-    if (equal_without_case(each, options.thumbprint)) return;
-  throw error(ErrorKind::access_denied, options.host,
-              "the certificate of {} has the thumbprint {}, not {}", options.host, found[1],
-              options.thumbprint);
-}
-
-// What the server has to prove in the handshake.
-void expect_proof(SSL* ssl, const ClientOptions& options) {
-  const bool numeric = is_address(options.host);
-  if (!numeric) SSL_set_tlsext_host_name(ssl, options.host.c_str());
-  if (!options.thumbprint.empty()) return SSL_set_verify(ssl, SSL_VERIFY_NONE, nullptr);
-  SSL_set_verify(ssl, SSL_VERIFY_PEER, nullptr);
-  const int known = numeric
-                        ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), options.host.c_str())
-                        : SSL_set1_host(ssl, options.host.c_str());
-  openssl_require(known == 1, "naming the expected server");
-}
-
-Async<tcp::socket> connect_socket(const ClientOptions& options) {
-  const asio::any_io_executor executor = co_await asio::this_coro::executor;
-  tcp::resolver resolver(executor);
-  tcp::socket socket(executor);
-  bool expired = false;
-  Alarm alarm(executor, [&] {
-    expired = true;
-    resolver.cancel();
-    socket.cancel();
-  });
-  alarm.set(options.connect_timeout);
-  const std::string port = std::to_string(options.port);
-  error_code failure;
-  const tcp::resolver::results_type endpoints = co_await resolver.async_resolve(
-      options.host, port, asio::redirect_error(asio::use_awaitable, failure));
-  if (!failure)
-    co_await asio::async_connect(socket, endpoints,
-                                 asio::redirect_error(asio::use_awaitable, failure));
-  if (expired)
-    throw error(ErrorKind::timed_out, options.host, "{}:{} does not answer", options.host, port);
-  if (failure == asio::error::operation_aborted) throw boost::system::system_error(failure);
-  if (failure)
-    throw error(ErrorKind::gone, options.host, "cannot connect to {}:{}: {}", options.host, port,
-                failure.message());
-  co_return socket;
-}
 
 std::string head_of(const ClientRequest& request, const ClientOptions& options) {
   std::string head = fmt::format("{} {} HTTP/1.1\r\n", request.method, request.target);
@@ -93,10 +31,8 @@ std::string head_of(const ClientRequest& request, const ClientOptions& options) 
 
 // A connection and what has been read from it.
 struct Session {
-  Session(tcp::socket socket, SslContext context, const ClientOptions& options)
-      : stream(std::make_unique<TlsStream>(std::move(socket), std::move(context),
-                                           TlsStream::Role::client)),
-        reader(*stream, HeadLimits{}, options.transfer_timeout, 0) {}
+  Session(std::unique_ptr<TlsStream> connected, const ClientOptions& options)
+      : stream(std::move(connected)), reader(*stream, HeadLimits{}, options.transfer_timeout, 0) {}
 
   std::unique_ptr<TlsStream> stream;
   MessageReader<false> reader;
@@ -159,21 +95,13 @@ class HttpClient::Impl {
 };
 
 Async<std::shared_ptr<Session>> HttpClient::Impl::connect() {
-  tcp::socket socket = co_await connect_socket(options_);
-  auto session = std::make_shared<Session>(std::move(socket), context_, options_);
+  const TlsPeer server{.host = options_.host,
+                       .port = options_.port,
+                       .thumbprint = options_.thumbprint,
+                       .timeout = options_.connect_timeout};
+  std::unique_ptr<TlsStream> stream = co_await connect_tls(server, context_);
+  auto session = std::make_shared<Session>(std::move(stream), options_);
   SSL* const ssl = session->stream->ssl();
-  expect_proof(ssl, options_);
-  session->stream->expire_after(options_.connect_timeout);
-  try {
-    co_await session->stream->handshake();
-  } catch (const Error&) {
-    const long verdict = SSL_get_verify_result(ssl);
-    if (verdict == X509_V_OK) throw;
-    throw error(ErrorKind::access_denied, options_.host, "the certificate of {} is not trusted: {}",
-                options_.host, X509_verify_cert_error_string(verdict));
-  }
-  session->stream->expire_never();
-  if (!options_.thumbprint.empty()) check_thumbprint(ssl, options_);
   thumbprint_ = wire::thumbprint(SSL_get0_peer_certificate(ssl), EVP_sha256());
   co_return session;
 }

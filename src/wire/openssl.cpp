@@ -105,14 +105,8 @@ SslContext make_server_context(const std::string& certificate, const std::string
   return context;
 }
 
-SslContext make_client_context(const std::string& authorities) {
-  SslContext context = make_context(TLS_client_method());
-  if (authorities.empty()) {
-    openssl_require(SSL_CTX_set_default_verify_paths(context.get()) == 1,
-                    "loading the system's authorities");
-    return context;
-  }
-  X509_STORE* const store = SSL_CTX_get_cert_store(context.get());
+void add_authorities(SSL_CTX* context, const std::string& authorities) {
+  X509_STORE* const store = SSL_CTX_get_cert_store(context);
   const BioPtr bio = memory_bio(authorities);
   int count = 0;
   while (X509Ptr authority{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
@@ -121,6 +115,16 @@ SslContext make_client_context(const std::string& authorities) {
   }
   ERR_clear_error();
   if (count == 0) throw error(ErrorKind::damaged, "authorities", "no certificate in PEM form");
+}
+
+SslContext make_client_context(const std::string& authorities) {
+  SslContext context = make_context(TLS_client_method());
+  if (authorities.empty()) {
+    openssl_require(SSL_CTX_set_default_verify_paths(context.get()) == 1,
+                    "loading the system's authorities");
+    return context;
+  }
+  add_authorities(context.get(), authorities);
   return context;
 }
 

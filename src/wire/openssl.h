@@ -52,5 +52,7 @@ std::string thumbprint(const X509* certificate, const EVP_MD* digest);
 SslContext make_server_context(const std::string& certificate, const std::string& key);
 // The context of a client that trusts `authorities` (PEM), or the system's when empty.
 SslContext make_client_context(const std::string& authorities);
+// Whom a context trusts beside those it does already (PEM).
+void add_authorities(SSL_CTX* context, const std::string& authorities);
 
 }  // namespace virga::wire

@@ -1,17 +1,20 @@
 """Floppies, ports, USB, sound and the watchdog: one guest has them all and says what it finds."""
 
+import contextlib
 import socket
+import ssl
+import subprocess
 
 import pytest
 from pyVmomi import vim, vmodl
 
 from conftest import shared_guest
 from harness import machines
-from harness.client import fault
-from harness.console import of_kind
+from harness.client import Client, fault
+from harness.console import Console, of_kind
 from harness.machines import added, edited
 
-PORT = 2001
+PORT, TLS_PORT, TLS_PEERS_PORT = 2001, 2002, 2003
 FLOPPY_SECTORS = 2880
 
 Serial = vim.vm.device.VirtualSerialPort
@@ -70,6 +73,8 @@ def equipped(client):
             serial(Serial.URIBackingInfo(serviceURI=f"tcp://127.0.0.1:{PORT}",
                                          direction="server")),
             serial(Serial.PipeBackingInfo(pipeName="between-guests", endpoint="server")),
+            serial(Serial.URIBackingInfo(serviceURI=f"tcp+ssl://127.0.0.1:{TLS_PORT}",
+                                         direction="server")),
             added(floppy_with(upload_floppy(client, "first.flp", "the first floppy"))),
             added(printer), added(xhci), added(usb),
             added(vim.vm.device.VirtualHdAudioCard(key=-4))])
@@ -144,12 +149,68 @@ def test_a_serial_port_answers_on_the_network(equipped):
         assert "to the guest" in equipped.console.output("head -n 1 <&4")
 
 
-def test_guests_are_connected_by_a_pipe(client, equipped, make_vm, boot_guest):
+def speaks_tls(host, console):
+    with socket.create_connection(("127.0.0.1", TLS_PORT), timeout=30) as plain, \
+            host.tls().wrap_socket(plain, server_hostname="127.0.0.1") as line:
+        console.output("exec 6<>/dev/ttyS3; stty raw -echo <&6; echo from the guest >&6")
+        assert line.makefile("rb").readline() == b"from the guest\n"
+        line.sendall(b"a line of many more bytes to the guest\n")
+        assert "a line of many more bytes to the guest" in console.output("head -n 1 <&6")
+
+
+def test_a_serial_port_speaks_tls_whichever_daemon_serves(host, equipped):
+    speaks_tls(host, equipped.console)
+    host.kill()
+    host.start()
+    client = Client(host)
+    console = Console(client, client.vm("equipped"))
+    speaks_tls(host, console)
+    console.close()
+    client.logout()
+
+
+def certificate(host, tmp_path, name, trusted):
+    """Of a peer at 127.0.0.1, that the host believes or not."""
+    file, tls = tmp_path / f"{name}.pem", host.state / "tls"
+    issuer = ["-CA", tls / "ca.crt", "-CAkey", tls / "ca.key"] if trusted else []
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1",
+                    "-addext", "subjectAltName=IP:127.0.0.1", *issuer, "-out", file,
+                    "-keyout", file], check=True, capture_output=True)
+    return file
+
+
+@contextlib.contextmanager
+def call_from_a_guest(certificate):
+    """Takes its next one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with socket.create_server(("127.0.0.1", TLS_PEERS_PORT)) as listener:
+        listener.settimeout(30)
+        plain, _ = listener.accept()
+        plain.settimeout(30)
+        with context.wrap_socket(plain, server_side=True) as line:
+            yield line
+
+
+def test_guests_are_connected_by_a_pipe_and_by_tls(host, client, equipped, make_vm, boot_guest,
+                                                   tmp_path):
     client_port = serial(Serial.PipeBackingInfo(pipeName="between-guests", endpoint="client"))
-    other = boot_guest(make_vm("pipe-client", nics=[], extra=[client_port]))
+    tls_port = serial(Serial.URIBackingInfo(
+        serviceURI=f"tcp+ssl://127.0.0.1:{TLS_PEERS_PORT}#verify", direction="client"))
+    other = boot_guest(make_vm("pipe-client", nics=[], extra=[client_port, tls_port]))
     equipped.console.output("exec 5<>/dev/ttyS2; stty raw -echo <&5")
     other.console.output("stty -F /dev/ttyS1 raw -echo; echo through the pipe >/dev/ttyS1")
     assert "through the pipe" in equipped.console.output("head -n 1 <&5")
+
+    with pytest.raises(ssl.SSLError, match="UNKNOWN_CA"):
+        with call_from_a_guest(certificate(host, tmp_path, "stranger", trusted=False)):
+            pass
+    with call_from_a_guest(certificate(host, tmp_path, "believed", trusted=True)) as line:
+        other.console.output("exec 6<>/dev/ttyS2; stty raw -echo <&6; echo from the guest >&6")
+        assert line.makefile("rb").readline() == b"from the guest\n"
+        line.sendall(b"to the guest\n")
+        assert "to the guest" in other.console.output("head -n 1 <&6")
 
 
 def test_a_pipe_without_a_server_is_not_connected(client, make_vm):

@@ -334,7 +334,7 @@ class Builder {
         open_device("serial", id, port.key, port.path);
         break;
       case LineBackend::network:
-        add_network_line(id, *port.network);
+        add_network_line(id, port);
         break;
       case LineBackend::stream:
         add("-chardev", fmt::format("socket,id={},fd={}", id,
@@ -343,9 +343,14 @@ class Builder {
     }
   }
 
-  void add_network_line(const std::string& id, const NetworkLine& line) {
+  void add_network_line(const std::string& id, const SerialPort& port) {
+    const NetworkLine& line = *port.network;
     const char* telnet = line.telnet ? ",telnet=on" : "";
-    if (line.server)
+    // QEMU 7.2 speaks TLS, but leaves what came in a record beyond the port's FIFO unread until
+    // more comes.
+    if (line.security)
+      listen(id, serial_socket(directory_, port), telnet);
+    else if (line.server)
       add("-chardev",
           fmt::format("socket,id={},fd={},server=on,wait=off{}", id,
                       inherit({.kind = Inherited::Kind::tcp_listener, .address = line}), telnet));

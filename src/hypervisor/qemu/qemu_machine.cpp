@@ -504,7 +504,8 @@ Async<Fd> QemuMachine::open_display() {
 const SerialPort& QemuMachine::find_socket_port(int key) const {
   const auto& ports = record_.spec.serial_ports;
   const auto at = std::ranges::find(ports, key, &SerialPort::key);
-  if (at == ports.end() || at->backend != LineBackend::socket)
+  const bool is_secure = at != ports.end() && at->network && at->network->security;
+  if (at == ports.end() || (at->backend != LineBackend::socket && !is_secure))
     throw error(ErrorKind::not_found, id(), "{} has no serial port {} to connect to",
                 record_.spec.name, key);
   return *at;

@@ -86,15 +86,44 @@ TEST_F(VmDevices, ASerialPortIsOnTheNetwork) {
   EXPECT_EQ(lines[1].network, (hypervisor::NetworkLine{"2001:db8::7", 4000, false, false}));
 }
 
-TEST_F(VmDevices, AConcentratorAndTlsAreRefusedByName) {
+TEST_F(VmDevices, ASerialPortSpeaksTls) {
+  add(spec, port_at("telnets://:2001", "server"));
+  add(spec, port_at("tcp+ssl://spc.lab:4000#verify", "client"));
+  add(spec, port_at("SSL://[2001:db8::7]:4000/#verify&peerName=2001:db8::7", "client"));
+  apply();
+  const auto lines = machine().serial_ports;
+  using hypervisor::LineSecurity;
+  using hypervisor::NetworkLine;
+  EXPECT_EQ(lines[0].network, (NetworkLine{"", 2001, true, true, LineSecurity{false}}));
+  EXPECT_EQ(lines[1].network, (NetworkLine{"spc.lab", 4000, false, false, LineSecurity{true}}));
+  EXPECT_EQ(lines[2].network, (NetworkLine{"2001:db8::7", 4000, false, false, LineSecurity{true}}));
+}
+
+TEST_F(VmDevices, ASerialPortKnowsItsPeerByAThumbprint) {
+  const std::string print = "0A:1B:2C:3D:4E:5F:60:71:82:93:A4:B5:C6:D7:E8:F9:0A:1B:2C:3D";
+  EXPECT_EQ(parse_serial_uri("telnets://spc.lab:4000#thumbprint=" + print, false).security,
+            (hypervisor::LineSecurity{false, print}));
+  EXPECT_THROW(parse_serial_uri("telnets://:4000#thumbprint=" + print, true), Error);
+}
+
+TEST_F(VmDevices, WhatTlsDoesNotCheckIsRefusedByName) {
+  for (const auto& [uri, named] :
+       std::map<std::string, std::string>{{"telnets://spc:1#verify&cipherList=ALL", "cipherList"},
+                                          {"telnets://spc:1#peerName=other", "peerName"},
+                                          {"telnet://spc:1#verify", "both ends agree"},
+                                          {"tcp6://spc:1", "tcp6"}}) {
+    spec = {};
+    add(spec, port_at(uri, "client"));
+    expect_fault<vim::NotSupported>(named.c_str(), [&] { change_vm(spec); });
+  }
+}
+
+TEST_F(VmDevices, AConcentratorIsRefusedByName) {
   auto port = port_at("telnet://:2001", "server");
   static_cast<vim::VirtualSerialPortURIBackingInfo&>(port.backing.edit()).proxyURI =
       "telnet://spc:13370";
   add(spec, port);
   expect_fault<vim::NotSupported>("telnet://spc:13370", [&] { change_vm(spec); });
-  spec = {};
-  add(spec, port_at("telnets://:2001", "server"));
-  expect_fault<vim::NotSupported>("telnets://:2001", [&] { change_vm(spec); });
 }
 
 struct BadUri {
@@ -113,7 +142,9 @@ TEST_P(SerialUri, IsRefusedWithItsReason) {
 }
 INSTANTIATE_TEST_SUITE_P(VmDevices, SerialUri,
                          testing::Values(BadUri{"2001", "server", "not like telnet"},
-                                         BadUri{"http://:80", "server", "neither tcp nor telnet"},
+                                         BadUri{"http://:80", "server", "none of tcp, telnet"},
+                                         BadUri{"ssl://:80#trust", "server", "parameter 'trust'"},
+                                         BadUri{"ssl://h:80#thumbprint=AA", "client", "like AA:BB"},
                                          BadUri{"tcp://host", "client", "no port"},
                                          BadUri{"tcp://:0", "server", "within 1 and 65535"},
                                          BadUri{"tcp://:99999", "server", "within 1 and 65535"},

@@ -453,6 +453,23 @@ TEST(CommandLine, CallsTheFarEndOfASerialLine) {
               HasSubstr("socket,id=serial-9002-line,host=spc.lab,port=23,reconnect=1,telnet=on\n"));
 }
 
+TEST(CommandLine, LeavesTlsToWhoeverOpensTheLine) {
+  MachineSpec spec = full_spec();
+  spec.serial_ports[2].network = {.host = "spc.lab",
+                                  .port = 23,
+                                  .server = false,
+                                  .telnet = true,
+                                  .security = LineSecurity{.verify_peer = true}};
+  const CommandLine line = build_command_line(spec, platform, "/run", false);
+  const auto socket = std::ranges::find(line.inherited, "/run/serial-9002.sock", &Inherited::path);
+  ASSERT_NE(socket, line.inherited.end());
+  EXPECT_EQ(socket->kind, Inherited::Kind::listener);
+  EXPECT_THAT(joined(line), HasSubstr(fmt::format(
+                                "socket,id=serial-9002-line,fd={},server=on,wait=off,telnet=on\n",
+                                socket->number)));
+  EXPECT_EQ(machine_spec_from_json(to_json(spec)), spec);
+}
+
 TEST(CommandLine, KnowsTheHostsDrivesFromImages) {
   MachineSpec spec = full_spec();
   spec.cdroms[0].path = "/dev/sr0";

@@ -33,6 +33,7 @@
 #include "host/metrics.h"
 #include "host/names.h"
 #include "host/nfc_service.h"
+#include "host/ovf_manager.h"
 #include "host/service_instance.h"
 #include "host/statistics.h"
 #include "host/storage_io_arbiter.h"
@@ -189,6 +190,7 @@ void Daemon::make_services() {
   inventory.emplace<FileManager>(*host_);
   inventory.emplace<VirtualDiskManager>(*host_);
   inventory.emplace<LicenseManager>(*host_);
+  inventory.emplace<OvfManager>(*host_);
   inventory.emplace<EnvironmentBrowser>(*host_);
   host_->datastore_system = inventory.emplace<HostDatastoreSystem>(*host_);
   network_system_ = inventory.emplace<HostNetworkSystem>(*host_);

@@ -32,6 +32,7 @@ inline const MoRef performance_manager{"PerformanceManager", "ha-perfmgr"};
 inline const MoRef license_manager{"LicenseManager", "ha-license-manager"};
 inline const MoRef file_manager{"FileManager", "ha-nfc-file-manager"};
 inline const MoRef virtual_disk_manager{"VirtualDiskManager", "ha-vdiskmanager"};
+inline const MoRef ovf_manager{"OvfManager", "ha-ovf-manager"};
 inline const MoRef settings{"OptionManager", "HostAgentSettings"};
 
 inline const MoRef auto_start_manager{"HostAutoStartManager", "ha-autostart-mgr"};

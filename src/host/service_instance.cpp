@@ -45,6 +45,7 @@ vim::ServiceContent content(const Host& host) {
   content.searchIndex = names::search_index;
   content.fileManager = names::file_manager;
   content.virtualDiskManager = names::virtual_disk_manager;
+  content.ovfManager = names::ovf_manager;
   return content;
 }
 

@@ -151,6 +151,12 @@ std::string VirtualMachine::raw_disk_on(const std::string& unit) const {
   return {};
 }
 
+std::optional<std::uint64_t> VirtualMachine::capacity_of(const vmx::Disk& disk) const {
+  const auto path = find_file(context(), disk.file);
+  const auto info = path ? disks_.find(path->format()) : disks_.end();
+  return info == disks_.end() ? std::nullopt : std::optional(info->second.capacity);
+}
+
 // Of the VM's own disks what was read last.
 ConfigContext VirtualMachine::context() const {
   ConfigContext context =

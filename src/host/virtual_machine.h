@@ -54,6 +54,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   const vmx::MachineConfig& config() const { return config_; }
   // Its disk, or a snapshot's, that is this logical unit (RDM); empty: none.
   std::string raw_disk_on(const std::string& unit) const;
+  // In bytes; nullopt: it could not be read.
+  std::optional<std::uint64_t> capacity_of(const vmx::Disk& disk) const;
   // A .vmtx: it cannot be powered on.
   bool is_template() const { return config_file_.path.ends_with(".vmtx"); }
   // nullptr while nothing of it runs.

@@ -59,6 +59,9 @@ class XmlElement {
   XmlElement child(std::string_view local) const;  // first of that local name, any namespace
   Range children() const;
 
+  // Where it begins in the document, in bytes.
+  std::size_t offset() const { return static_cast<std::size_t>(node_.offset_debug()); }
+
   // Throws an error about this element: `message` with the element's name and place.
   [[noreturn]] void refuse(const std::string& message) const;
 

@@ -5,6 +5,7 @@ import re
 FLOORS = {
     "base": set(),
     "wire": {"base"},
+    "ovf": {"base", "wire"},
     "model": {"base", "wire"},
     "kernel": {"base", "wire", "model"},
     "vmx": {"base"},
@@ -13,7 +14,7 @@ FLOORS = {
     "datastore": {"base", "vmx"},
     "hypervisor": {"base", "vmx", "datastore"},
     "switching": {"base"},
-    "host": {"base", "wire", "model", "kernel", "vmx", "storage", "nfs", "datastore",
+    "host": {"base", "wire", "ovf", "model", "kernel", "vmx", "storage", "nfs", "datastore",
              "hypervisor", "switching"},
     "cli": {"base", "wire", "model", "kernel"},
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/uuid.h"
+#include "host/client_url.h"
 #include "host/virtual_machine.h"
 #include "kernel/faults.h"
 
@@ -10,15 +11,6 @@ namespace virga::host {
 namespace {
 
 constexpr auto kTicketLife = std::chrono::minutes(2);
-constexpr int kDefaultPort = 443;
-
-// "10.0.0.1:8444" and "[::1]:8444" into host and port.
-std::pair<std::string, int> split_authority(const std::string& authority) {
-  const auto colon = authority.rfind(':');
-  if (colon == std::string::npos || authority.find(']', colon) != std::string::npos)
-    return {authority, kDefaultPort};
-  return {authority.substr(0, colon), std::atoi(authority.c_str() + colon + 1)};
-}
 
 // Speaks on a WebSocket for as long as `stream` does.
 Async<wire::Response> connect(const wire::Request& request, Async<Fd> opening,

@@ -20,6 +20,11 @@
 #include "host/environment_browser.h"
 #include "host/file_manager.h"
 #include "host/host.h"
+#include "host/guest_auth_manager.h"
+#include "host/guest_file_manager.h"
+#include "host/guest_file_transfers.h"
+#include "host/guest_operations_manager.h"
+#include "host/guest_process_manager.h"
 #include "host/host_auto_start_manager.h"
 #include "host/host_datastore_browser.h"
 #include "host/host_datastore_system.h"
@@ -134,6 +139,7 @@ class Daemon {
   std::shared_ptr<HostPciPassthruSystem> pci_passthru_system_;
   std::unique_ptr<Statistics> statistics_;
   std::unique_ptr<StorageIoArbiter> storage_io_arbiter_;
+  std::unique_ptr<GuestFileTransfers> guest_transfers_;
   std::unique_ptr<kernel::SdkService> sdk_;
   std::unique_ptr<DatastoreFiles> files_;
   std::unique_ptr<wire::HttpServer> server_;
@@ -189,6 +195,11 @@ void Daemon::make_services() {
   inventory.emplace<HostLocalAccountManager>(*host_, *authorization);
   inventory.emplace<FileManager>(*host_);
   inventory.emplace<VirtualDiskManager>(*host_);
+  inventory.emplace<GuestOperationsManager>(*host_);
+  inventory.emplace<GuestAuthManager>(*host_);
+  inventory.emplace<GuestProcessManager>(*host_);
+  guest_transfers_ = std::make_unique<GuestFileTransfers>(*host_);
+  inventory.emplace<GuestFileManager>(*host_, *guest_transfers_);
   inventory.emplace<LicenseManager>(*host_);
   inventory.emplace<OvfManager>(*host_);
   inventory.emplace<EnvironmentBrowser>(*host_);
@@ -256,6 +267,7 @@ void Daemon::serve() {
   sdk_->serve(*server_);
   files_ = std::make_unique<DatastoreFiles>(*host_, *session_manager_, *sdk_);
   files_->serve(*server_);
+  guest_transfers_->serve(*server_);
   host_->consoles->serve(*server_, *sdk_);
   host_->nfc->serve(*server_);
   serve_metrics(*host_, *server_);

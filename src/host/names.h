@@ -33,6 +33,11 @@ inline const MoRef license_manager{"LicenseManager", "ha-license-manager"};
 inline const MoRef file_manager{"FileManager", "ha-nfc-file-manager"};
 inline const MoRef virtual_disk_manager{"VirtualDiskManager", "ha-vdiskmanager"};
 inline const MoRef ovf_manager{"OvfManager", "ha-ovf-manager"};
+inline const MoRef guest_operations_manager{"GuestOperationsManager",
+                                            "ha-guest-operations-manager"};
+inline const MoRef guest_auth_manager{"GuestAuthManager", "ha-guest-auth-manager"};
+inline const MoRef guest_file_manager{"GuestFileManager", "ha-guest-file-manager"};
+inline const MoRef guest_process_manager{"GuestProcessManager", "ha-guest-process-manager"};
 inline const MoRef settings{"OptionManager", "HostAgentSettings"};
 
 inline const MoRef auto_start_manager{"HostAutoStartManager", "ha-autostart-mgr"};

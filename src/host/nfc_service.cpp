@@ -7,13 +7,13 @@
 #include "base/uuid.h"
 #include "datastore/disk_stream.h"
 #include "datastore/files.h"
+#include "host/client_url.h"
 #include "kernel/session_references.h"
 
 namespace virga::host {
 namespace {
 
 constexpr std::string_view route = "/nfc";
-constexpr int usual_port = 443;
 constexpr std::size_t piece_size = 1 << 20;
 
 class Checksum {
@@ -209,14 +209,8 @@ std::shared_ptr<HttpNfcLease> NfcService::open(model::Call& call,
   const kernel::Call& context = kernel::context(call);
   std::erase_if(leases_, [](const auto& entry) { return entry.second.expired(); });
   const std::string token = random_hex(20), session = context.session->key;
-  // Clients put the host's name for the star; the port they have to be told.
-  const auto colon = context.local_address.rfind(':');
-  const bool has_port = colon != std::string::npos &&
-                        context.local_address.find(']', colon) == std::string::npos &&
-                        context.local_address.substr(colon + 1) != std::to_string(usual_port);
-  const std::string port = has_port ? context.local_address.substr(colon) : std::string();
   HttpNfcLease::Terms terms;
-  terms.url = fmt::format("https://*{}{}/{}/", port, route, token);
+  terms.url = fmt::format("{}{}/{}/", client_url(context.local_address), route, token);
   terms.thumbprint = thumbprint_;
   auto lease = std::make_shared<HttpNfcLease>(
       host_, kernel::session_reference("HttpNfcLease", session), direction, std::move(terms));

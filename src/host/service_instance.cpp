@@ -46,6 +46,7 @@ vim::ServiceContent content(const Host& host) {
   content.fileManager = names::file_manager;
   content.virtualDiskManager = names::virtual_disk_manager;
   content.ovfManager = names::ovf_manager;
+  content.guestOperationsManager = names::guest_operations_manager;
   return content;
 }
 

@@ -63,6 +63,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   bool powered_on() const {
     return properties().runtime->powerState == vim::VirtualMachinePowerState::poweredOn;
   }
+  // Throws InvalidPowerState.
+  void require_power_state(vim::VirtualMachinePowerState wanted) const;
   bool has_mac(const std::string& mac) const;
   // Whether its machine runs, or is about to, with that PCI device of the host.
   bool has_pci_device(const std::string& address) const;
@@ -172,7 +174,6 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
                                 kernel::TaskHandle& handle);
 
   void require_accessible() const;
-  void require_power_state(vim::VirtualMachinePowerState wanted) const;
   [[noreturn]] void refuse_power_state(vim::VirtualMachinePowerState wanted) const;
 
   // virtual_machine_lock.cpp

@@ -28,7 +28,8 @@
 
 #include "base/async.h"
 #include "base/file.h"
-#include "hypervisor/guest_info.h"
+#include "hypervisor/guest/info.h"
+#include "hypervisor/guest/program.h"
 #include "hypervisor/machine_spec.h"
 
 namespace virga::hypervisor {
@@ -188,6 +189,12 @@ class Machine {
   virtual Async<void> reboot_guest() = 0;
   // Never fails because of the guest: without an answering agent, agent_running is false.
   virtual Async<GuestInfo> guest_info() = 0;
+  // Has the agent start a program; its number in the guest. ErrorKind::invalid_state without an
+  // agent, unsupported where the agent may not, io when the program does not start.
+  virtual Async<std::int64_t> start_guest_program(GuestProgram program) = 0;
+  // That it has ended, the agent tells once. ErrorKind::not_found when it knows of no such program
+  // (any more).
+  virtual Async<GuestProgramState> guest_program_state(std::int64_t pid) = 0;
 
   // Hot operations. The guest takes part in some removals: ErrorKind::timed_out when it does not
   // let go. ErrorKind::unsupported where the emulated bus cannot (disks on AHCI and IDE).

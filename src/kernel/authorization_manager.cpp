@@ -6,6 +6,7 @@
 #include "kernel/accounts.h"
 #include "kernel/event_log.h"
 #include "kernel/faults.h"
+#include "kernel/privileges.h"
 
 namespace virga::kernel {
 namespace {
@@ -13,10 +14,11 @@ namespace {
 constexpr const char* kRoles = "role";
 constexpr const char* kPermissions = "permission";
 
-// Every privilege the schema's methods and properties ask for, in alphabetical order.
+// Every privilege there is, in alphabetical order.
 const std::set<std::string>& all_privileges() {
   static const std::set<std::string> privileges = [] {
     std::set<std::string> found = {"System.Anonymous", "System.View", "System.Read"};
+    for (const std::string_view privilege : privileges_by_content()) found.emplace(privilege);
     for (const model::ManagedInfo* managed : model::all_managed()) {
       for (const auto& method : managed->own_methods)
         if (!method.privilege.empty()) found.emplace(method.privilege);

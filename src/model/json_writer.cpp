@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "model/json.h"
+#include "base/base64.h"
 #include "model/lexical.h"
 #include "model/value_ops.h"
 #include "wire/utf8.h"

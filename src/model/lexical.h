@@ -1,5 +1,4 @@
-// The text forms of times and binary data, the same in XML (XML Schema, part 2) and in JSON
-// (RFC 3339, RFC 4648).
+// The text form of times, the same in XML (XML Schema, part 2) and in JSON (RFC 3339).
 #pragma once
 
 #include <optional>
@@ -15,9 +14,5 @@ std::string format_time(Time time);
 // Also with any number of decimals, a time zone ("+02:00"), or none, which is taken as UTC.
 // nullopt when it is not a time of the years 1 to 9999.
 std::optional<Time> parse_time(std::string_view text);
-
-std::string base64_encode(std::string_view bytes);
-// White space is skipped, as XML Schema wants it; nullopt when the text is not base64.
-std::optional<std::string> base64_decode(std::string_view text);
 
 }  // namespace virga::model

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <limits>
 
+#include "base/base64.h"
 #include "model/lexical.h"
 #include "model/value_ops.h"
 

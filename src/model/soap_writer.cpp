@@ -1,4 +1,5 @@
 // The writing half of soap.h. Everything is appended to one buffer in one pass over the objects.
+#include "base/base64.h"
 #include "model/lexical.h"
 #include "model/soap.h"
 #include "model/soap_names.h"

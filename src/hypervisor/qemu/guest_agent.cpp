@@ -2,12 +2,13 @@
 
 #include <random>
 
+#include "base/base64.h"
 #include "base/error.h"
 
 namespace virga::hypervisor {
 namespace {
 
-constexpr std::size_t line_limit = 1 << 20;
+constexpr std::size_t line_limit = 2 * max_guest_program_data;  // in base64, with words around it
 constexpr std::size_t list_limit = 256;
 constexpr std::size_t text_limit = 1024;
 // After this byte the agent forgets whatever it was reading and marks its next answer with it.
@@ -30,6 +31,11 @@ std::string text(const json::value& from, std::string_view name) {
   const json::value* found = member(from, name);
   if (!found || !found->is_string()) return {};
   return shortened(found->as_string());
+}
+
+std::string_view whole_text(const json::value& from, std::string_view name) {
+  const json::value* found = member(from, name);
+  return found && found->is_string() ? std::string_view(found->as_string()) : std::string_view();
 }
 
 std::uint64_t number(const json::value& from, std::string_view name) {
@@ -80,6 +86,21 @@ GuestInfo parse_guest_info(const json::value& agent, const json::value& host_nam
                                 .used_bytes = number(from, "used-bytes")});
   });
   return info;
+}
+
+GuestProgramState parse_program_state(const json::value& reply, const std::string& machine) {
+  const json::value* exited = member(reply, "exited");
+  const auto output = base64_decode(whole_text(reply, "out-data"));
+  const auto errors = base64_decode(whole_text(reply, "err-data"));
+  if (!exited || !exited->is_bool() || !output || !errors)
+    throw error(ErrorKind::damaged, machine,
+                "the guest agent of {} told nothing sensible about a program", machine);
+  const std::uint64_t signal = number(reply, "signal") & 0x7f;
+  const std::uint64_t code = number(reply, "exitcode") & 0x7fffffff;
+  return {.ended = exited->as_bool(),
+          .exit_code = static_cast<int>(signal ? 128 + signal : code),
+          .output = *output,
+          .errors = *errors};
 }
 
 GuestAgent::GuestAgent(asio::any_io_executor executor, const std::string& machine,
@@ -174,6 +195,34 @@ Async<json::value> GuestAgent::ask_or_null(std::string command) {
     if (e.kind() != ErrorKind::unsupported && e.kind() != ErrorKind::io) throw;
   }
   co_return nullptr;
+}
+
+Async<std::int64_t> GuestAgent::start(GuestProgram program) {
+  json::array arguments(program.arguments.begin(), program.arguments.end());
+  json::array environment(program.environment.begin(), program.environment.end());
+  json::object request = {{"path", program.path},
+                          {"arg", std::move(arguments)},
+                          {"env", std::move(environment)},
+                          {"capture-output", program.capture}};
+  if (!program.input.empty()) request["input-data"] = base64_encode(program.input);
+  const json::value reply = co_await execute("guest-exec", std::move(request));
+  const std::uint64_t pid = number(reply, "pid");
+  if (pid == 0)
+    throw error(ErrorKind::damaged, machine_,
+                "the guest agent of {} told no number of the program it started", machine_);
+  co_return static_cast<std::int64_t>(pid);
+}
+
+Async<GuestProgramState> GuestAgent::state(std::int64_t pid) {
+  json::object request = {{"pid", pid}};
+  try {
+    const json::value reply = co_await execute("guest-exec-status", std::move(request));
+    co_return parse_program_state(reply, machine_);
+  } catch (const Error& refused) {
+    if (refused.kind() != ErrorKind::io) throw;
+    throw error(ErrorKind::not_found, machine_, "the guest agent of {} knows no program {}: {}",
+                machine_, pid, refused.what());
+  }
 }
 
 Async<GuestInfo> GuestAgent::info() {

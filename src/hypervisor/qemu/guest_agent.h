@@ -8,7 +8,8 @@
 
 #include "base/async.h"
 #include "base/json.h"
-#include "hypervisor/guest_info.h"
+#include "hypervisor/guest/info.h"
+#include "hypervisor/guest/program.h"
 #include "hypervisor/qemu/line_socket.h"
 
 namespace virga::hypervisor {
@@ -33,6 +34,9 @@ class GuestAgent {
   void connect();
   void close() { socket_.close(); }
 
+  // Machine::start_guest_program() and guest_program_state().
+  Async<std::int64_t> start(GuestProgram program);
+  Async<GuestProgramState> state(std::int64_t pid);
   // All of what the guest tells; agent_running is false when no agent answers.
   Async<GuestInfo> info();
 
@@ -55,5 +59,9 @@ class GuestAgent {
 GuestInfo parse_guest_info(const json::value& agent, const json::value& host_name,
                            const json::value& os, const json::value& interfaces,
                            const json::value& filesystems);
+
+// Pure: what the reply of guest-exec-status says. Throws ErrorKind::damaged under the machine's
+// name when it says nothing of the kind.
+GuestProgramState parse_program_state(const json::value& reply, const std::string& machine);
 
 }  // namespace virga::hypervisor

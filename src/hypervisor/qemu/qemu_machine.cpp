@@ -485,6 +485,25 @@ Async<GuestInfo> QemuMachine::guest_info() {
   co_return co_await agent_.info();
 }
 
+void QemuMachine::require_agent(const char* to) const {
+  require_alive(to);
+  if (!agent_connected_ || state_ != MachineState::running)
+    throw error(ErrorKind::invalid_state, id(), "cannot {} the guest of {}: no agent runs in it",
+                to, record_.spec.name);
+}
+
+Async<std::int64_t> QemuMachine::start_guest_program(GuestProgram program) {
+  const auto self = shared_from_this();
+  require_agent("run a program in");
+  co_return co_await agent_.start(std::move(program));
+}
+
+Async<GuestProgramState> QemuMachine::guest_program_state(std::int64_t pid) {
+  const auto self = shared_from_this();
+  require_agent("ask about a program in");
+  co_return co_await agent_.state(pid);
+}
+
 // ---- Consoles
 
 Async<Fd> QemuMachine::open_display() {

@@ -71,6 +71,8 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   Async<ShutdownMeans> shutdown_guest() override;
   Async<void> reboot_guest() override;
   Async<GuestInfo> guest_info() override;
+  Async<std::int64_t> start_guest_program(GuestProgram program) override;
+  Async<GuestProgramState> guest_program_state(std::int64_t pid) override;
 
   Async<void> add_controller(Controller controller) override;
   Async<void> remove_controller(int key) override;
@@ -127,6 +129,7 @@ class QemuMachine final : public Machine, public std::enable_shared_from_this<Qe
   bool repeated(const std::string& what, double at, double window);
 
   // qemu_machine_state.cpp
+  void require_agent(const char* to) const;
   void require_savable(const char* to) const;
   Async<Fd> begin_state(std::string path);
   Async<void> stream_state(Progress progress);

@@ -192,6 +192,14 @@ class SimMachine final : public Machine, public std::enable_shared_from_this<Sim
     co_return info;
   }
 
+  Async<std::int64_t> start_guest_program(GuestProgram) override {
+    require_agent("run a program in");
+    throw error(ErrorKind::unsupported, id(), "{} is simulated: it runs no programs", spec_.name);
+  }
+  Async<GuestProgramState> guest_program_state(std::int64_t pid) override {
+    throw error(ErrorKind::not_found, id(), "{} runs no program {}", spec_.name, pid);
+  }
+
   Async<void> add_controller(Controller controller) override {
     require_alive("change");
     MachineSpec changed = spec_;

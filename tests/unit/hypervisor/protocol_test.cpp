@@ -250,8 +250,38 @@ TEST_F(AgentTest, IsReportedAbsent) {
 }
 
 TEST_F(AgentTest, CannotFloodUs) {
-  Peer peer(lab, "", [](const json::object&) { return std::string(2 << 20, 'x'); });
+  Peer peer(lab, "", [](const json::object&) { return std::string(5 << 20, 'x'); });
   EXPECT_EQ(failure_of([&] { lab.run(agent.execute("guest-ping")); }).kind(), ErrorKind::damaged);
+}
+
+TEST_F(AgentTest, RunsAProgram) {
+  Peer peer(lab, "", [](const json::object& request) -> std::string {
+    if (is(request, "guest-sync-delimited")) return synchronized(request);
+    const json::object& arguments = request.at("arguments").as_object();
+    if (is(request, "guest-exec"))
+      return returned(fields("pid", arguments.at("input-data") == "aGVsbG8=" ? 42 : 0));
+    if (arguments.at("pid") != 42)
+      return R"({"error":{"class":"GenericError","desc":"Invalid parameter 'pid'"}})"
+             "\n";
+    return returned(
+        json::parse(R"({"exited":true,"exitcode":3,"out-data":"b3V0","err-data":"ZXJy"})"));
+  });
+  EXPECT_EQ(lab.run(agent.start({.path = "/bin/cat", .input = "hello"})), 42);
+  const GuestProgramState state = lab.run(agent.state(42));
+  EXPECT_TRUE(state.ended);
+  EXPECT_EQ(state.exit_code, 3);
+  EXPECT_EQ(state.output, "out");
+  EXPECT_EQ(state.errors, "err");
+  EXPECT_EQ(failure_of([&] { lab.run(agent.state(43)); }).kind(), ErrorKind::not_found);
+}
+
+TEST(ParseProgramState, TellsASignalAndRefusesNonsense) {
+  EXPECT_EQ(parse_program_state(json::parse(R"({"exited":true,"signal":9})"), "web01").exit_code,
+            137);
+  for (const char* reply : {"null", "{}", R"({"exited":1})", R"({"exited":true,"out-data":"?"})"})
+    EXPECT_EQ(failure_of([&] { parse_program_state(json::parse(reply), "web01"); }).kind(),
+              ErrorKind::damaged)
+        << reply;
 }
 
 TEST_F(AgentTest, AcceptsAnOrderBySilenceOrByGoingOn) {

@@ -1,4 +1,4 @@
-"""OVF, as clients of vSphere deploy and export it: the descriptor, the lease, and a guest that boots."""
+"""OVF, as clients of vSphere export and deploy it: descriptor, lease, and a guest that boots."""
 
 import re
 

@@ -63,7 +63,8 @@ def test_a_vm_is_sent_while_its_lease_lasts(client, vm, tmp_path):
     sent = (tmp_path / "disk-0.vmdk").read_bytes()
     assert (of_first.key, of_first.size, of_first.disk) == (first.key, len(sent), True)
     assert of_first.sha1 == hashlib.sha1(sent).hexdigest()
-    assert (of_first.checksumType, of_first.checksum) == ("sha256", hashlib.sha256(sent).hexdigest())
+    assert (of_first.checksumType, of_first.checksum) == (
+        "sha256", hashlib.sha256(sent).hexdigest())
     assert (of_first.capacity, of_first.populatedSize) == (64 * MIB, 3 * MIB + 3 * 65536)
     assert (of_second.checksumType, of_second.checksum) == ("sha1", of_second.sha1)
 

@@ -44,10 +44,11 @@ Async<MoRef> Folder::CreateVM_Task(model::Call& call, const vim::CreateVMRequest
   check_placement(request.pool, request.host);
   const std::string user = kernel::context(call).user();
   const auto spec = model::share(vim::VirtualMachineConfigSpec(request.config));
+  const MoRef pool = request.pool;
   kernel::TaskSpec task{"CreateVM_Task", "Folder.createVm", self(), properties().name};
   co_return host().kernel.tasks.run(
-      call, std::move(task), [this, user, spec](kernel::TaskHandle& handle) -> Async<Any> {
-        return create_virtual_machine(host(), handle, user, spec);
+      call, std::move(task), [this, user, spec, pool](kernel::TaskHandle& handle) -> Async<Any> {
+        return create_virtual_machine(host(), handle, user, spec, pool);
       });
 }
 

@@ -11,7 +11,7 @@
 #include "host/host_system.h"
 #include "host/names.h"
 #include "host/network.h"
-#include "host/resource_pool.h"
+#include "host/resource_pools.h"
 #include "host/virtual_machine.h"
 #include "host/vm_config.h"
 #include "kernel/faults.h"
@@ -91,13 +91,13 @@ void Host::add_virtual_machine(const std::shared_ptr<VirtualMachine>& vm) {
   virtual_machines[ref.value] = vm;
   kernel.inventory.add(vm);
   vm_folder->update([&](auto& p) { add_reference(p.childEntity, ref); });
-  if (!vm->is_template()) resource_pool->update([&](auto& p) { add_reference(p.vm, ref); });
+  if (!vm->is_template()) resource_pools->add(*vm);
   host_system->update([&](auto& p) { add_reference(p.vm, ref); });
 }
 
 void Host::remove_virtual_machine(const MoRef& ref) {
   vm_folder->update([&](auto& p) { remove_reference(p.childEntity, ref); });
-  resource_pool->update([&](auto& p) { remove_reference(p.vm, ref); });
+  resource_pools->remove(ref);
   host_system->update([&](auto& p) { remove_reference(p.vm, ref); });
   for (const auto& [name, datastore] : datastores)
     datastore->update([&](auto& p) { remove_reference(p.vm, ref); });
@@ -167,7 +167,7 @@ void build_inventory(Host& host) {
   host.datastore_folder = folder(names::datastore_folder, "datastore", names::datacenter, {"Datastore"});
   host.network_folder = folder(names::network_folder, "network", names::datacenter, {"Network"});
   host.compute_resource = inventory.emplace<ComputeResource>(host);
-  host.resource_pool = inventory.emplace<ResourcePool>(host);
+  host.resource_pools = std::make_shared<ResourcePools>(host);
   host.host_system = inventory.emplace<HostSystem>(host);
   host.root_folder->update([](auto& p) { p.childEntity = {names::datacenter}; });
   host.host_folder->update([](auto& p) { p.childEntity = {names::compute_resource}; });

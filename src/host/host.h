@@ -35,7 +35,7 @@ class HostStorageSystem;
 class HostSystem;
 class Network;
 class NfcService;
-class ResourcePool;
+class ResourcePools;
 class VirtualMachine;
 struct Volumes;
 
@@ -64,12 +64,12 @@ struct Host {
   std::shared_ptr<Folder> root_folder, vm_folder, host_folder, datastore_folder, network_folder;
   std::shared_ptr<Datacenter> datacenter;
   std::shared_ptr<ComputeResource> compute_resource;
-  std::shared_ptr<ResourcePool> resource_pool;
   std::shared_ptr<HostSystem> host_system;
   std::shared_ptr<HostDatastoreSystem> datastore_system;
   std::shared_ptr<HostStorageSystem> storage_system;
   std::shared_ptr<HostGraphicsManager> graphics_manager;
 
+  std::shared_ptr<ResourcePools> resource_pools;
   std::shared_ptr<ConsoleTable> consoles;
 
   // In TLS: who the host is, and whom it believes beside the machine's authorities (PEM).

@@ -5,6 +5,7 @@
 #include "datastore/files.h"
 #include "host/datastore.h"
 #include "host/mac_conflicts.h"
+#include "host/resource_pools.h"
 #include "host/virtual_machine.h"
 #include "kernel/database.h"
 #include "vmx/vmxf_file.h"
@@ -74,7 +75,8 @@ void check_new_name(const Host& host, const std::string& name) {
   check_name_is_free(host, name);
 }
 
-NewMachine::NewMachine(Host& host, const vim::VirtualMachineConfigSpec& spec) : host_(host) {
+NewMachine::NewMachine(Host& host, const vim::VirtualMachineConfigSpec& spec, MoRef pool)
+    : host_(host), pool_(std::move(pool)) {
   const std::string name = spec.name.value_or("");
   check_new_name(host, name);
   if (!spec.files || !spec.files->vmPathName || spec.files->vmPathName->empty())
@@ -97,8 +99,9 @@ NewMachine::NewMachine(Host& host, const vim::VirtualMachineConfigSpec& spec) : 
 }
 
 NewMachine::NewMachine(Host& host, const vmx::DatastorePath& config_file, vmx::VmxFile file,
-                       std::vector<NewPart> parts)
+                       std::vector<NewPart> parts, MoRef pool)
     : host_(host),
+      pool_(std::move(pool)),
       config_file_(host.locate(config_file.format())),
       config_(vmx::read(file)),
       file_(std::move(file)),
@@ -178,6 +181,7 @@ Async<std::shared_ptr<VirtualMachine>> NewMachine::complete() {
   co_await offload(host_.kernel.workers, work);
   auto vm = std::make_shared<VirtualMachine>(host_, reference_, config_file, file_);
   co_await vm->load();
+  host_.resource_pools->assign(reference_, pool_);
   record_virtual_machine(host_, reference_, config_file);
   host_.kernel.database->erase(unfinished_table, std::exchange(journal_, {}));
   host_.add_virtual_machine(vm);
@@ -223,8 +227,8 @@ Async<void> NewMachine::undo() {
 }
 
 Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::string user,
-                                  model::Ptr<vim::VirtualMachineConfigSpec> spec) {
-  NewMachine machine(host, *spec);
+                                  model::Ptr<vim::VirtualMachineConfigSpec> spec, MoRef pool) {
+  NewMachine machine(host, *spec, pool);
   std::shared_ptr<VirtualMachine> vm;
   std::exception_ptr failure;
   const std::function<void(int)> report = [&handle](int percent) {

@@ -29,10 +29,10 @@ class NewMachine {
  public:
   // Nothing is made yet. Throws the fault of a configuration that cannot be: by plan_creation(),
   // DuplicateName, InvalidName, FileAlreadyExists.
-  NewMachine(Host& host, const vim::VirtualMachineConfigSpec& spec);
+  NewMachine(Host& host, const vim::VirtualMachineConfigSpec& spec, MoRef pool);
   // `file` is the .vmx, uuids included. Throws as above.
   NewMachine(Host& host, const vmx::DatastorePath& config_file, vmx::VmxFile file,
-             std::vector<NewPart> parts);
+             std::vector<NewPart> parts, MoRef pool);
 
   // What the VM is going to be known by.
   const MoRef& reference() const { return reference_; }
@@ -62,6 +62,7 @@ class NewMachine {
 
   Host& host_;
   MoRef reference_;
+  MoRef pool_;
   datastore::Location config_file_;
   vmx::MachineConfig config_;
   vmx::VmxFile file_;
@@ -73,9 +74,9 @@ class NewMachine {
   std::vector<datastore::Location> made_;  // parts, then files
 };
 
-// The work of Folder.CreateVM_Task.
+// The work of Folder.CreateVM_Task and ResourcePool.CreateChildVM_Task.
 Async<Any> create_virtual_machine(Host& host, kernel::TaskHandle& handle, std::string user,
-                                  model::Ptr<vim::VirtualMachineConfigSpec> spec);
+                                  model::Ptr<vim::VirtualMachineConfigSpec> spec, MoRef pool);
 
 // A folder named for the VM that is not there yet.
 vmx::DatastorePath free_folder(const Host& host, const std::string& datastore,

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "host/host_system.h"
 #include "host/names.h"
+#include "host/resource_pools.h"
 #include "host/virtual_machine.h"
 #include "model/clock.h"
 
@@ -79,6 +80,7 @@ Async<void> Statistics::run() {
         logger("statistics")->debug("{}: {}", vm->properties().name, failure.what());
       }
     }
+    host_.resource_pools->refresh();
     std::erase_if(last_, [&](const auto& entry) { return !host_.virtual_machines.contains(entry.first); });
   }
 }

@@ -14,6 +14,7 @@
 #include "host/names.h"
 #include "host/network.h"
 #include "host/raw_devices.h"
+#include "host/resource_pools.h"
 #include "host/vm_config_words.h"
 #include "host/vm_disk_chain.h"
 #include "host/vm_identity.h"
@@ -30,8 +31,6 @@ VirtualMachine::VirtualMachine(Host& host, MoRef self, datastore::Location confi
             vmx::DatastorePath::parse(config_file.display()).stem(), names::vm_folder);
         properties.capability = model::share(machine_capability(hardware_versions().back()));
         properties.environmentBrowser = names::environment_browser;
-        const bool is_template = config_file.path.ends_with(".vmtx");
-        if (!is_template) properties.resourcePool = names::resource_pool;
         properties.runtime.edit().host = names::host_system;
         properties.runtime.edit().connectionState = vim::VirtualMachineConnectionState::connected;
         properties.runtime.edit().powerState = vim::VirtualMachinePowerState::poweredOff;
@@ -506,6 +505,22 @@ Async<MoRef> VirtualMachine::ReconfigVM_Task(model::Call& call, const vim::Recon
                      });
 }
 
+Async<void> VirtualMachine::change_allocations(model::Call& call,
+                                               model::Ptr<vim::ResourceConfigSpec> wanted) {
+  const auto spec = model::share([&] {
+    vim::VirtualMachineConfigSpec spec;
+    spec.cpuAllocation = model::share(wanted->cpuAllocation);
+    spec.memoryAllocation = model::share(wanted->memoryAllocation);
+    return spec;
+  }());
+  const std::string user = kernel::context(call).user();
+  const Work work = [this, spec, user](kernel::TaskHandle& handle) -> Async<Any> {
+    co_await reconfigure(spec, user, handle);
+    co_return Any();
+  };
+  co_await complete_task(call, "ReconfigVM_Task", "VirtualMachine.reconfigure", work);
+}
+
 namespace {
 
 // Disks made for a change that then fails must not stay behind.
@@ -568,6 +583,7 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
   co_await create_disks(host(), plan.create, handle);
   std::exception_ptr failure;
   try {
+    if (machine()) host().resource_pools->admit(*this, plan.config);
     for (const DiskToGrow& disk : plan.grow) {
       const auto place = host().locate(disk.path.format());
       if (machine()) co_await machine()->resize_disk(disk.key, disk.capacity);
@@ -591,6 +607,7 @@ Async<void> VirtualMachine::reconfigure(model::Ptr<vim::VirtualMachineConfigSpec
   }
   if (failure) {
     co_await note_growth();
+    if (machine()) host().resource_pools->hold(*this);
     co_await delete_disks(host(), paths_of(plan.create));
     disks_ = co_await query_disks(config_);
     publish_config();

@@ -102,6 +102,9 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // Looks anew at what its snapshots occupy and how old they are.
   Async<void> review_snapshots();
 
+  // Its own CPU and memory allocation, as ReconfigVM_Task would have it; returns when that is done.
+  Async<void> change_allocations(model::Call& call, model::Ptr<vim::ResourceConfigSpec> wanted);
+
   void set_quick_stats(const vim::VirtualMachineQuickStats& stats);
   // Appends a line to the VM's vmware.log.
   void log(const std::string& line);
@@ -279,7 +282,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // Throws NotSupported for a change of more than what people call the template and say of it.
   void require_description_only(const ConfigPlan& plan) const;
   // Gives the .vmx that name and what goes with it: .vmtx is a template's.
-  Async<void> become_template(bool is_template);
+  Async<void> become_template(bool is_template, MoRef pool);
 
   // virtual_machine_export.cpp
   std::vector<NfcFile> files_to_send() const;
@@ -303,6 +306,7 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   };
   void check_clone(const vim::CloneVMRequestType& request, const std::string& user) const;
   CloneSource clone_source(const std::optional<MoRef>& snapshot) const;
+  MoRef pool_of_clone(const vim::VirtualMachineCloneSpec& spec) const;
   NewMachine plan_new_machine(const CloneSource& source, const CloneRequest& wanted,
                               const vmx::DatastorePath& config_file,
                               const std::string& user) const;

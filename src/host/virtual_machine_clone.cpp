@@ -113,6 +113,12 @@ VirtualMachine::CloneSource VirtualMachine::clone_source(
           state->nvram_file.empty() ? nvram : config_file_.sibling(state->nvram_file), false};
 }
 
+// Templates are in none, which is to be in the root.
+MoRef VirtualMachine::pool_of_clone(const vim::VirtualMachineCloneSpec& spec) const {
+  if (spec.template_) return names::resource_pool;
+  return spec.location.pool.value_or(properties().resourcePool.value_or(names::resource_pool));
+}
+
 NewMachine VirtualMachine::plan_new_machine(const CloneSource& source, const CloneRequest& wanted,
                                             const vmx::DatastorePath& config_file,
                                             const std::string& user) const {
@@ -133,7 +139,8 @@ NewMachine VirtualMachine::plan_new_machine(const CloneSource& source, const Clo
     const auto nvram = host().locate(nvram_file(plan.config, here).format());
     parts.push_back(new_copy_of_file(source.nvram, nvram));
   }
-  return NewMachine(host(), config_file, std::move(file), std::move(parts));
+  return NewMachine(host(), config_file, std::move(file), std::move(parts),
+                    pool_of_clone(*wanted.spec));
 }
 
 // --- Copying -----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@
 #include "host/names.h"
 #include "host/new_machine.h"
 #include "host/network.h"
-#include "host/resource_pool.h"
+#include "host/resource_pools.h"
 #include "host/virtual_machine.h"
 #include "host/vm_disk_chain.h"
 #include "host/vm_identity.h"
@@ -153,11 +153,13 @@ Async<Any> register_virtual_machine(Host& host, kernel::TaskHandle&, std::string
   if (is_renamed) co_await vm->lock_files();  // another host may have it, and run it
   co_await vm->take_over(config);
   co_await vm->load();
+  const MoRef pool = wanted.pool.value_or(names::resource_pool);
+  host.resource_pools->assign(vm->self(), pool);
   record(host, *vm);
   host.add_virtual_machine(vm);
   co_await vm->load();
   vm->settle_without_guest();
-  if (is_renamed) co_await vm->become_template(wanted.as_template);
+  if (is_renamed) co_await vm->become_template(wanted.as_template, pool);
   if (is_renamed) co_await vm->unlock_files();
   vm->log("Registered by " + user);
   vim::VmRegisteredEvent event;

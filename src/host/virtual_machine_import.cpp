@@ -9,8 +9,8 @@ namespace virga::host {
 namespace {
 
 struct Import {
-  Import(Host& host, const vim::VirtualMachineConfigSpec& spec, std::string user)
-      : host(host), machine(host, spec), user(std::move(user)) {}
+  Import(Host& host, const vim::VirtualMachineConfigSpec& spec, MoRef pool, std::string user)
+      : host(host), machine(host, spec, std::move(pool)), user(std::move(user)) {}
 
   Host& host;
   NewMachine machine;
@@ -75,7 +75,7 @@ Async<Any> receive(std::shared_ptr<Import> import, kernel::TaskHandle& handle) {
 
 MoRef import_virtual_machine(Host& host, model::Call& call,
                              const vim::VirtualMachineConfigSpec& spec, const MoRef& pool) {
-  const auto import = std::make_shared<Import>(host, spec, kernel::context(call).user());
+  const auto import = std::make_shared<Import>(host, spec, pool, kernel::context(call).user());
   import->lease = host.nfc->open(call, HttpNfcLease::Direction::receiving);
   kernel::TaskSpec task{"ImportVApp", "ResourcePool.ImportVAppLRO", pool, "Resources", true};
   host.kernel.tasks.run(call, std::move(task), [import](kernel::TaskHandle& handle) -> Async<Any> {

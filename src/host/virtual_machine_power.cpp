@@ -10,6 +10,7 @@
 #include "host/hardware_version.h"
 #include "host/host_system.h"
 #include "host/network.h"
+#include "host/resource_pools.h"
 #include "host/virtual_machine.h"
 #include "host/vm_config_words.h"
 #include "host/vm_log.h"
@@ -67,6 +68,7 @@ Async<void> VirtualMachine::power_on(std::string user, kernel::TaskHandle& handl
   }
   if (failure) {
     if (run_) co_await despite_failure(properties().name, drop_redos());
+    if (!powered_on()) host().resource_pools->release(self());
     const auto fault = kernel::from_exception(failure, "Powering on " + properties().name);
     log("Power on failed: " + fault.message());
     vim::VmFailedToPowerOnEvent event;
@@ -93,6 +95,7 @@ Async<void> VirtualMachine::start_machine(std::string user, kernel::TaskHandle& 
   // A person may have taken his time to say who the VM is.
   require_host_that_starts_guests();
   run_->set_machine_id(machine_id());
+  host().resource_pools->admit(*this, config_);
   handle.report(10);
   co_await begin_log();
   co_await run_->make_swap(swap_size(config_));
@@ -280,6 +283,7 @@ std::shared_ptr<VmRun> VirtualMachine::make_run() const {
 
 void VirtualMachine::follow(std::shared_ptr<hypervisor::Machine> machine) {
   run_->began(machine);
+  host().resource_pools->hold(*this);
   update([&](Properties& p) {
     p.runtime.edit().bootTime = model::now();
     p.runtime.edit().suspendTime.reset();
@@ -379,6 +383,7 @@ void VirtualMachine::set_power_state(vim::VirtualMachinePowerState state) {
       p.summary.edit().quickStats.guestHeartbeatStatus = vim::ManagedEntityStatus::gray;
     }
   });
+  if (state != vim::VirtualMachinePowerState::poweredOn) host().resource_pools->release(self());
   set_guest({});
 }
 

@@ -2,6 +2,7 @@
 // run.
 #include "host/names.h"
 #include "host/resource_pool.h"
+#include "host/resource_pools.h"
 #include "host/virtual_machine.h"
 
 namespace virga::host {
@@ -49,18 +50,18 @@ void VirtualMachine::require_description_only(const ConfigPlan& plan) const {
   if (plan.config != described || !plan.grow.empty()) refuse_template("Changing the hardware of");
 }
 
-Async<void> VirtualMachine::become_template(bool is_template) {
+Async<void> VirtualMachine::become_template(bool is_template, MoRef pool) {
   const std::string stem = vmx::DatastorePath::parse(config_file_.display()).stem();
   const datastore::Location renamed = config_file_.sibling(stem + (is_template ? ".vmtx" : ".vmx"));
   co_await rename_config_file(host(), self(), config_file_, renamed);
   config_file_ = renamed;
-  const MoRef ref = self();
-  host().resource_pool->update(
-      [&](auto& p) { is_template ? remove_reference(p.vm, ref) : add_reference(p.vm, ref); });
-  update([&](Properties& p) {
-    p.resourcePool.reset();
-    if (!is_template) p.resourcePool = names::resource_pool;
-  });
+  if (is_template) {
+    host().resource_pools->remove(self());
+    update([](Properties& p) { p.resourcePool.reset(); });
+  } else {
+    host().resource_pools->assign(self(), pool);
+    host().resource_pools->add(*this);
+  }
   publish_config();
 }
 
@@ -71,7 +72,7 @@ Async<void> VirtualMachine::MarkAsTemplate(model::Call& call,
     require_accessible();
     if (is_template()) throw kernel::invalid_state(properties().name + " is a template already.");
     require_power_state(vim::VirtualMachinePowerState::poweredOff);
-    co_await become_template(true);
+    co_await become_template(true, names::resource_pool);
     log("Made a template by " + user);
     co_return Any();
   };
@@ -80,13 +81,13 @@ Async<void> VirtualMachine::MarkAsTemplate(model::Call& call,
 
 Async<void> VirtualMachine::MarkAsVirtualMachine(model::Call& call,
                                                  const vim::MarkAsVirtualMachineRequestType& r) {
-  if (r.pool != names::resource_pool) throw kernel::managed_object_not_found(r.pool);
+  const MoRef pool = host().resource_pools->pool(r.pool)->self();
   if (r.host && *r.host != names::host_system) throw kernel::managed_object_not_found(*r.host);
   const std::string user = kernel::context(call).user();
-  const Work work = [this, user](kernel::TaskHandle&) -> Async<Any> {
+  const Work work = [this, user, pool](kernel::TaskHandle&) -> Async<Any> {
     require_accessible();
     if (!is_template()) throw kernel::invalid_state(properties().name + " is no template.");
-    co_await become_template(false);
+    co_await become_template(false, pool);
     log("Made a virtual machine by " + user);
     co_return Any();
   };

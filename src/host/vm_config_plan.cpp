@@ -180,8 +180,6 @@ void set_shares(const vim::SharesInfo& shares, const std::string& field,
   }
 }
 
-namespace {
-
 void set_allocation(const vim::ResourceAllocationInfo& wanted, const std::string& field,
                     vmx::Allocation& allocation) {
   if (wanted.reservation) {
@@ -200,6 +198,8 @@ void set_allocation(const vim::ResourceAllocationInfo& wanted, const std::string
     throw invalid(field + ".limit", fmt::format("{} is less than the reservation of {}",
                                                 *allocation.limit, allocation.reservation));
 }
+
+namespace {
 
 void set_cpu_allocation(const Spec& spec, Planning& planning) {
   set_allocation(*spec.cpuAllocation, "cpuAllocation", planning.plan.config.cpu);

@@ -34,6 +34,10 @@ void plan_devices(Planning& planning, const model::List<vim::VirtualDeviceConfig
 void set_shares(const vim::SharesInfo& shares, const std::string& field,
                 vmx::Allocation& allocation);
 
+// Throws InvalidArgument for a reservation, limit or shares out of range; what is not given stays.
+void set_allocation(const vim::ResourceAllocationInfo& wanted, const std::string& field,
+                    vmx::Allocation& allocation);
+
 // A storage policy is none of ours, but for the one that means "the datastore's own".
 void refuse_profiles(const model::List<vim::VirtualMachineProfileSpec>& profiles,
                      const std::string& name);

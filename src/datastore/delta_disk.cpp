@@ -24,12 +24,29 @@ std::string name_of(const Location& file) {
   return vmx::DatastorePath(file.datastore->name(), file.path).name();
 }
 
+constexpr std::string_view volumes = "/vmfs/volumes/";
+
+bool lies_beside(const Location& file, const Location& other) {
+  return file.parent().path == other.parent().path;
+}
+
 Location parent_of(const ChainLink& link) {
   const std::string& name = link.descriptor.parent_file;
-  if (name.find('/') != std::string::npos)
-    throw error(ErrorKind::unsupported, link.disk.display(),
-                "{} is a delta of {}, in another folder", link.disk.display(), name);
-  return link.disk.sibling(name);
+  if (name.find('/') == std::string::npos) return link.disk.sibling(name);
+  const Datastore& here = *link.disk.datastore;
+  for (const std::string& id : {here.uuid(), here.name()}) {
+    const std::string root = fmt::format("{}{}/", volumes, id);
+    if (name.starts_with(root)) return {link.disk.datastore, name.substr(root.size())};
+  }
+  throw error(ErrorKind::unsupported, link.disk.display(),
+              "{} is a delta of {}, which is not in its datastore", link.disk.display(), name);
+}
+
+void require_same_datastore(const Location& delta, const Location& parent) {
+  if (delta.datastore->uuid() == parent.datastore->uuid()) return;
+  throw error(ErrorKind::unsupported, delta.display(),
+              "{} cannot be a delta of {}, which is in another datastore", delta.display(),
+              parent.display());
 }
 
 void check_parent(const ChainLink& delta, const ChainLink& parent) {
@@ -42,23 +59,32 @@ void check_parent(const ChainLink& delta, const ChainLink& parent) {
                 subject, parent.disk.display());
 }
 
+// As an image beside `delta` names it: the datastore may be mounted elsewhere tomorrow.
+std::string path_from(const Location& delta, const Location& file) {
+  if (lies_beside(file, delta)) return name_of(file);
+  return fs::path("/" + file.path).lexically_relative("/" + delta.parent().path);
+}
+
 // What lies in other files than one of the guest's sectors is known by its descriptor.
-Qcow2Backing backing_by(const ChainLink& parent) {
-  if (is_delta(parent.descriptor)) return {name_of(parent.extent()), "qcow2"};
+Qcow2Backing backing_by(const ChainLink& parent, const Location& delta) {
+  if (is_delta(parent.descriptor)) return {path_from(delta, parent.extent()), "qcow2"};
   const std::vector<Extent>& extents = parent.descriptor.extents;
   const bool is_raw =
       extents.size() == 1 && extents.front().is_flat() && extents.front().offset.value_or(0) == 0;
-  return is_raw ? Qcow2Backing{name_of(parent.extent()), "raw"}
-                : Qcow2Backing{name_of(parent.disk), "vmdk"};
+  return is_raw ? Qcow2Backing{path_from(delta, parent.extent()), "raw"}
+                : Qcow2Backing{path_from(delta, parent.disk), "vmdk"};
 }
 
-void name_parent(VmdkDescriptor& delta, const ChainLink& parent) {
-  delta.parent_file = name_of(parent.disk);
-  delta.parent_cid = parent.descriptor.cid;
+void name_parent(VmdkDescriptor& descriptor, const Location& delta, const ChainLink& parent) {
+  descriptor.parent_file =
+      lies_beside(parent.disk, delta)
+          ? name_of(parent.disk)
+          : fmt::format("{}{}/{}", volumes, parent.disk.datastore->uuid(), parent.disk.path);
+  descriptor.parent_cid = parent.descriptor.cid;
 }
 
 // What a guest can tell of a disk it takes from the base.
-VmdkDescriptor new_delta(const ChainLink& parent, const std::string& extent) {
+VmdkDescriptor new_delta(const ChainLink& parent, const Location& disk, const std::string& extent) {
   VmdkDescriptor delta;
   delta.create_type = delta_create_type;
   delta.long_content_id = random_hex(16);
@@ -69,7 +95,7 @@ VmdkDescriptor new_delta(const ChainLink& parent, const std::string& extent) {
   delta.uuid = parent.descriptor.uuid;
   delta.extents = {{Extent::Access::read_write, parent.descriptor.capacity_sectors(),
                     std::string(delta_extent_type), extent, std::nullopt}};
-  name_parent(delta, parent);
+  name_parent(delta, disk, parent);
   return delta;
 }
 
@@ -138,7 +164,9 @@ std::vector<ChainLink> read_chain(const Location& disk) {
 }
 
 Location free_delta(const std::vector<ChainLink>& chain) {
-  const Location& base = chain.front().disk;
+  const auto lowest = std::ranges::find_if(
+      chain, [&](const ChainLink& link) { return lies_beside(link.disk, chain.back().disk); });
+  const Location& base = lowest->disk;
   const vmx::DatastorePath path(base.datastore->name(), base.path);
   for (int number = 1;; ++number) {
     Location delta = base.sibling(fmt::format("{}-{:06}.vmdk", path.stem(), number));
@@ -149,15 +177,16 @@ Location free_delta(const std::vector<ChainLink>& chain) {
 }
 
 void create_delta(const Location& delta, const Location& parent) {
+  require_same_datastore(delta, parent);
   const ChainLink below{parent, read_descriptor(parent)};
   const Location extent = delta.sibling(delta_extent_name(delta));
   if (delta.datastore->exists(delta.path))
     throw error(ErrorKind::already_exists, delta.display(), "{} exists already", delta.display());
   // The descriptor first: whoever finds it without its extent can tell what it was to be.
-  write_small_file(delta, new_delta(below, name_of(extent)).serialise());
+  write_small_file(delta, new_delta(below, delta, name_of(extent)).serialise());
   const std::uint64_t capacity = below.descriptor.capacity_sectors() * vmx::sector_size;
   try {
-    write_image(extent, {capacity, backing_by(below)});
+    write_image(extent, {capacity, backing_by(below, delta)});
   } catch (...) {
     for (const Location& file : {extent, delta})
       if (file.datastore->exists(file.path)) remove(file);
@@ -167,8 +196,8 @@ void create_delta(const Location& delta, const Location& parent) {
 
 void create_redo(const Location& image, const Location& parent) {
   const ChainLink below{parent, read_descriptor(parent)};
-  Qcow2Backing backing = backing_by(below);
-  if (image.sibling(name_of(parent)).path != parent.path)
+  Qcow2Backing backing = backing_by(below, parent);
+  if (!lies_beside(image, parent))
     backing.file = parent.datastore->root() / parent.sibling(backing.file).path;
   if (image.datastore->exists(image.path)) remove(image);
   write_image(image, {below.descriptor.capacity_sectors() * vmx::sector_size, backing});
@@ -177,8 +206,8 @@ void create_redo(const Location& image, const Location& parent) {
 void set_parent(const Location& delta, const Location& parent, bool image_too) {
   ChainLink link{delta, read_descriptor(delta)};
   const ChainLink below{parent, read_descriptor(parent)};
-  name_parent(link.descriptor, below);
-  if (image_too) set_image_backing(link.extent(), backing_by(below));
+  name_parent(link.descriptor, delta, below);
+  if (image_too) set_image_backing(link.extent(), backing_by(below, delta));
   write_small_file(delta, link.descriptor.serialise());
 }
 

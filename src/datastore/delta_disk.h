@@ -3,8 +3,9 @@
 // qcow2 image. VMware's products know no such extent: createType "custom" and the extent type QCOW2
 // make them refuse the disk rather than misread it.
 //
-// A parent lies in the folder of its deltas. Operations on one delta are whole or leave its
-// descriptor, which delete_disk() takes as it is.
+// A parent lies in the datastore of its deltas: in their folder, named by file name alone, or in
+// another, named by "/vmfs/volumes/UUID/folder/NAME.vmdk" as VMware's linked clones do. Operations on
+// one delta are whole or leave its descriptor, which delete_disk() takes as it is.
 #pragma once
 
 #include <string>
@@ -32,7 +33,8 @@ struct ChainLink {
 // is broken: a parent that is missing, of another size, or changed since (another content id).
 std::vector<ChainLink> read_chain(const Location& disk);
 
-// A name for a new delta of the disk that no file has: NAME-000001.vmdk, NAME being the base's.
+// A name for a new delta of the disk that no file has: NAME-000001.vmdk, NAME being that of the
+// lowest disk of the chain in the folder of the last.
 Location free_delta(const std::vector<ChainLink>& chain);
 
 // An empty delta of `parent`: it reads as its parent does.

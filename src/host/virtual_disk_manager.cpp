@@ -168,6 +168,7 @@ Async<MoRef> VirtualDiskManager::CopyVirtualDisk_Task(model::Call& call,
 Async<MoRef> VirtualDiskManager::ExtendVirtualDisk_Task(
     model::Call& call, const vim::ExtendVirtualDiskRequestType& r) {
   const auto disk = place(call, r.name);
+  require_not_in_use(host_, disk);
   if (r.newCapacityKb <= 0)
     throw kernel::invalid_argument("newCapacityKb",
                                    fmt::format("a disk of {} KiB", r.newCapacityKb));
@@ -200,6 +201,7 @@ Async<MoRef> VirtualDiskManager::EagerZeroVirtualDisk_Task(
 Async<MoRef> VirtualDiskManager::ZeroFillVirtualDisk_Task(
     model::Call& call, const vim::ZeroFillVirtualDiskRequestType& r) {
   const auto disk = place(call, r.name);
+  require_not_in_use(host_, disk);
   co_return run(call, "ZeroFillVirtualDisk_Task", "VirtualDiskManager.zeroFillVirtualDisk",
                 disk.display(), "", [=](const datastore::Progress& progress, std::stop_token stop) {
                   datastore::zero_fill_disk(disk, progress, stop);

@@ -277,12 +277,34 @@ void VirtualMachine::publish_config() {
 void require_not_in_use(const Host& host, const datastore::Location& place) {
   const std::string path = place.display();
   for (const auto& [ref, vm] : host.virtual_machines) {
-    if (!vm->machine() || !vm->has_files_at(path)) continue;
+    const bool runs_with_it = vm->machine() && vm->has_files_at(path);
+    if (!runs_with_it && !vm->is_linked_to(path)) continue;
     vim::FileLocked detail;
     detail.file = path;
     throw kernel::Fault(std::move(detail),
-                        fmt::format("{} is in use: {} runs with it.", path, vm->properties().name));
+                        fmt::format("{} is in use: {} {}.", path, vm->properties().name,
+                                    runs_with_it ? "runs with it" : "is a linked clone of it"));
   }
+}
+
+bool VirtualMachine::is_linked_to(const std::string& path) const {
+  const std::string below = path.ends_with(' ') ? path : path + "/";
+  const auto tree = disk_tree(config_, snapshots_.tree(), context()).parents;
+  const auto is_elsewhere = [](const std::string& disk, const std::string& parent) {
+    return vmx::DatastorePath::parse(disk).parent() != vmx::DatastorePath::parse(parent).parent();
+  };
+  for (const auto& [child, first] : tree) {
+    if (first.empty() || !is_elsewhere(child, first)) continue;
+    for (std::string disk = first; !disk.empty(); disk = tree.at(disk)) {
+      if (disk == path || disk.starts_with(below)) return true;
+      const auto info = disks_.find(disk);
+      if (info == disks_.end()) continue;
+      const std::string& datastore = vmx::DatastorePath::parse(disk).datastore();
+      for (const std::string& extent : info->second.extents)
+        if (vmx::DatastorePath(datastore, extent).format() == path) return true;
+    }
+  }
+  return false;
 }
 
 bool VirtualMachine::has_files_at(const std::string& path) const {
@@ -302,6 +324,13 @@ bool VirtualMachine::consists_of(const std::string& file) const {
   return false;
 }
 
+bool VirtualMachine::is_shared_with_others(const std::string& disk) const {
+  const auto& vms = host().virtual_machines;
+  return std::any_of(vms.begin(), vms.end(), [&](const auto& entry) {
+    return entry.second.get() != this && entry.second->consists_of(disk);
+  });
+}
+
 Datastores VirtualMachine::datastores() const {
   Datastores datastores;
   for (const auto& [name, datastore] : host().datastores) datastores[name] = datastore->files();
@@ -316,10 +345,7 @@ Async<void> VirtualMachine::refresh_storage() {
   const FileSurvey found = co_await offload(host().kernel.workers, look);
   StorageContext around{.datastore = here.datastore, .now = model::now()};
   around.is_shared = [this](const std::string& file) {
-    const auto& vms = host().virtual_machines;
-    return file.ends_with(".vmdk") && std::any_of(vms.begin(), vms.end(), [&](const auto& entry) {
-             return entry.second.get() != this && entry.second->consists_of(file);
-           });
+    return file.ends_with(".vmdk") && is_shared_with_others(file);
   };
   VmStorage storage = describe(found, around);
   update([&](Properties& p) {

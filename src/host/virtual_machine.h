@@ -72,6 +72,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   bool has_disk(const datastore::Location& disk) const;
   // Whether that is one of its files, its logs left out, or a folder with any.
   bool has_files_at(const std::string& path) const;
+  // The same of the disks in other folders that its own are deltas of.
+  bool is_linked_to(const std::string& path) const;
   // Returns when a run has ended, or after `timeout`.
   Async<void> wait_for_end(std::chrono::steady_clock::duration timeout) {
     co_await run_ended_.wait(timeout);
@@ -195,6 +197,8 @@ class VirtualMachine final : public Entity<vim::VirtualMachine> {
   // Looks at the files anew and tells what they are and occupy.
   Async<void> refresh_storage();
   bool consists_of(const std::string& file) const;
+  // Another VM's disks are deltas of it, or it is that VM's own.
+  bool is_shared_with_others(const std::string& disk) const;
   // Reads the .vmx anew.
   Async<void> reload();
   void show_connected();
@@ -405,8 +409,8 @@ void VirtualMachine::post(E event, const std::string& message, const std::string
   host().post(std::move(event), message, user);
 }
 
-// For who deletes or moves files: throws FileLocked where a VM runs with that file, or with one in
-// that folder.
+// For who deletes, moves or changes files: throws FileLocked where a VM runs with that file, or with one in
+// that folder, or where a linked clone needs it.
 void require_not_in_use(const Host& host, const datastore::Location& place);
 
 // What surrounds a VM of this host, with its disks looked up when they are asked for.

@@ -1,6 +1,7 @@
 // Copies of a VM. Those of a VM that runs are of one moment: while its disks are copied the guest
 // writes to deltas, which are merged afterwards.
 #include "base/log.h"
+#include "datastore/delta_disk.h"
 #include "datastore/files.h"
 #include "host/datastore.h"
 #include "host/folder.h"
@@ -50,6 +51,20 @@ NewPart new_copy(const Host& host, const DiskToCopy& disk) {
               datastore::extend_disk(to, disk.growth->capacity, disk.growth->eager_zero, {}, stop);
             } catch (...) {
               datastore::delete_disk(to);
+              throw;
+            }
+          }};
+}
+
+// A guest tells disks apart by their uuid.
+NewPart new_child(const Host& host, const DiskToCopy& disk) {
+  const auto parent = host.locate(disk.from.format()), child = host.locate(disk.to.format());
+  return {child, 0, [parent, child](const datastore::Progress&, std::stop_token) {
+            datastore::create_delta(child, parent);
+            try {
+              datastore::set_disk_uuid(child, vmx::make_disk_uuid());
+            } catch (...) {
+              datastore::delete_disk(child);
               throw;
             }
           }};
@@ -130,7 +145,8 @@ NewMachine VirtualMachine::plan_new_machine(const CloneSource& source, const Clo
   vmx::VmxFile file = source.file;
   vmx::write(plan.config, file);
   std::vector<NewPart> parts;
-  for (const DiskToCopy& disk : plan.copy) parts.push_back(new_copy(host(), disk));
+  for (const DiskToCopy& disk : plan.copy)
+    parts.push_back(disk.is_linked ? new_child(host(), disk) : new_copy(host(), disk));
   for (const DiskToCreate& disk : plan.create) parts.push_back(new_disk(host(), disk));
   const bool has_nvram = plan.config.firmware == vmx::Firmware::efi &&
                          source.config.firmware == vmx::Firmware::efi &&

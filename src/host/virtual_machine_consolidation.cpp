@@ -15,13 +15,8 @@ namespace virga::host {
 vmx::Consolidation VirtualMachine::consolidation() const {
   if (!snapshots_.damage().empty()) return {};
   vmx::DiskTree tree = disk_tree(config_, snapshots_.tree(), context());
-  for (const auto& [disk, parent] : tree.parents) {
-    const auto& vms = host().virtual_machines;
-    const bool is_shared = std::ranges::any_of(vms, [&, &disk = disk](const auto& entry) {
-      return entry.second.get() != this && entry.second->consists_of(disk);
-    });
-    if (is_shared) tree.shared.insert(disk);
-  }
+  for (const auto& [disk, parent] : tree.parents)
+    if (is_shared_with_others(disk)) tree.shared.insert(disk);
   return vmx::plan_consolidation(std::move(tree));
 }
 

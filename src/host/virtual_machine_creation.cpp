@@ -388,19 +388,36 @@ bool VirtualMachine::has_disk(const datastore::Location& disk) const {
          disks_.contains(disk.display());
 }
 
+namespace {
+
+// Another VM lives in the folder, of whose disks nothing is known: it is not in the inventory, or
+// cannot be read.
+bool is_of_unknown_vm(const Host& host, const datastore::Location& folder) {
+  using State = vim::VirtualMachineConnectionState;
+  const vmx::DatastorePath path(folder.datastore->name(), folder.path);
+  for (const std::string& name : datastore::file_names(folder)) {
+    if (!name.ends_with(".vmx") && !name.ends_with(".vmtx")) continue;
+    const auto vm = vm_at(host, (path / name).format());
+    if (!vm || vm->properties().runtime->connectionState != State::connected) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 // The disks of the VM and of its snapshots, but for those of others, and the snapshots' own files.
+// What a linked clone is a delta of goes with the last that needs it.
 std::vector<datastore::Location> VirtualMachine::own_parts() const {
   std::vector<datastore::Location> parts = disks_of(host(), context(), config_);
   for (const auto& [disk, parent] : disk_tree(config_, snapshots_.tree(), context()).parents) {
     const auto place = host().locate(disk);
-    const auto& vms = host().virtual_machines;
-    const bool shared = std::any_of(vms.begin(), vms.end(), [&, &disk = disk](const auto& entry) {
-      return entry.second.get() != this && entry.second->consists_of(disk);
-    });
+    const bool lies_here = place.parent().lasting_name() == config_file_.parent().lasting_name();
     const bool listed = std::any_of(parts.begin(), parts.end(), [&disk = disk](const auto& part) {
       return part.display() == disk;
     });
-    if (!shared && !listed) parts.push_back(place);
+    if (listed || is_shared_with_others(disk)) continue;
+    if (!lies_here && is_of_unknown_vm(host(), place.parent())) continue;
+    parts.push_back(place);
   }
   for (const std::string& file : snapshots_.files()) parts.push_back(config_file_.sibling(file));
   return parts;

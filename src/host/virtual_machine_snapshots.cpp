@@ -175,7 +175,8 @@ Async<void> VirtualMachine::clean_up(SnapshotWork work) {
   std::vector<datastore::Location> disks, files;
   for (const std::string& disk : work.disks) {
     const auto place = host().locate(disk);
-    if (!tree.parents.contains(place.display())) disks.push_back(place);
+    const bool is_used = tree.parents.contains(place.display());
+    if (!is_used && !is_shared_with_others(place.display())) disks.push_back(place);
   }
   for (const std::string& file : work.files)
     if (!used.contains(file)) files.push_back(config_file_.sibling(file));

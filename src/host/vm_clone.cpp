@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 
+#include "datastore/delta_disk.h"
 #include "host/vm_config_planning.h"
 #include "host/vm_config_unserved.h"
 #include "host/vm_config_words.h"
@@ -21,17 +22,24 @@ using vim::VirtualMachineRelocateDiskMoveOptions;
 
 // --- What is asked for -------------------------------------------------------------------------
 
-void require_full_copy(const std::optional<std::string>& move_type, const std::string& field) {
-  if (!move_type || move_type->empty()) return;
+// Whether the disk is to be a delta of the source's, rather than a copy.
+bool is_linked(const std::optional<std::string>& move_type, const std::string& field) {
+  if (!move_type || move_type->empty()) return false;
   constexpr std::array full = {"moveAllDiskBackingsAndAllowSharing",
                                "moveAllDiskBackingsAndDisallowSharing",
                                "moveAllDiskBackingsAndConsolidate"};
-  if (std::ranges::find(full, *move_type) != full.end()) return;
-  constexpr std::array linked = {"createNewChildDiskBacking", "moveChildMostDiskBacking"};
-  if (std::ranges::find(linked, *move_type) == linked.end())
+  if (std::ranges::find(full, *move_type) != full.end()) return false;
+  if (*move_type == "createNewChildDiskBacking") return true;
+  if (*move_type != "moveChildMostDiskBacking")
     throw kernel::invalid_argument(field, fmt::format("there is no move type '{}'", *move_type));
   throw kernel::Fault(vim::DiskMoveTypeNotSupported{},
                       fmt::format("{}: {} is not supported.", field, *move_type));
+}
+
+bool is_linked(const vim::VirtualMachineRelocateSpec& location, const Locator* locator) {
+  const bool is_own = locator && locator->diskMoveType && !locator->diskMoveType->empty();
+  return is_own ? is_linked(locator->diskMoveType, "spec.location.disk.diskMoveType")
+                : is_linked(location.diskMoveType, "spec.location.diskMoveType");
 }
 
 void check_backing(const vim::VirtualDeviceBackingInfo& backing, const std::string& field) {
@@ -53,14 +61,14 @@ void check_request(const vim::VirtualMachineCloneSpec& spec) {
                    "deviceChange", "profile"},
                   "spec.location");
   refuse_profiles(location.profile, "spec.location.profile");
-  require_full_copy(location.diskMoveType, "spec.location.diskMoveType");
+  is_linked(location, nullptr);
   for (const auto& disk : location.disk) {
     const Locator& locator = *disk;
     const std::string field = fmt::format("spec.location.disk[{}]", locator.diskId);
     refuse_unserved(locator, nullptr,
                     {"diskId", "datastore", "diskMoveType", "diskBackingInfo", "profile"}, field);
     refuse_profiles(locator.profile, field + ".profile");
-    require_full_copy(locator.diskMoveType, field + ".diskMoveType");
+    is_linked(location, &locator);
     if (locator.diskBackingInfo)
       check_backing(*locator.diskBackingInfo, field + ".diskBackingInfo");
   }
@@ -180,6 +188,24 @@ datastore::DiskInfo info_of_copy(datastore::DiskInfo info, datastore::Provisioni
   return info;
 }
 
+datastore::DiskInfo info_of_child(datastore::DiskInfo info, const vmx::DatastorePath& parent) {
+  info.create_type = datastore::delta_create_type;
+  info.layout.reset();
+  info.parent = parent.format();
+  return info;
+}
+
+// Only what a snapshot has is not written any more.
+void require_linkable(const vmx::MachineConfig& source, const vim::VirtualMachineCloneSpec& spec,
+                      const vmx::DatastorePath& disk, const vmx::DatastorePath& child) {
+  if (!spec.snapshot)
+    throw kernel::invalid_argument("spec.snapshot",
+                                   "createNewChildDiskBacking needs a snapshot of the source");
+  if (disk.datastore() != child.datastore())
+    throw kernel::not_supported(fmt::format("Linking {} to {} of {}, in another datastore",
+                                            child.format(), disk.format(), source.display_name));
+}
+
 class DiskPlacer {
  public:
   DiskPlacer(const vmx::MachineConfig& source, const ConfigContext& from,
@@ -197,10 +223,16 @@ class DiskPlacer {
       const auto info = require_copyable(source_, disk, path, from_);
       const auto to = free_name(datastore_for(path, locator));
       const auto provisioning = provisioning_of(location, locator);
-      const auto base = from_.disk(disk_chain(path, from_).front());
       copies_.push_back({path, to, provisioning, info.capacity, {}});
-      infos_[to.format()] =
-          info_of_copy(info, provisioning.value_or((base ? *base : info).provisioning), to);
+      copies_.back().is_linked = is_linked(location, locator) && takes_part_in_snapshots(disk);
+      if (copies_.back().is_linked) {
+        require_linkable(source_, *wanted_.spec, path, to);
+        infos_[to.format()] = info_of_child(info, path);
+      } else {
+        const auto base = from_.disk(disk_chain(path, from_).front());
+        infos_[to.format()] =
+            info_of_copy(info, provisioning.value_or((base ? *base : info).provisioning), to);
+      }
       disk.file = file_reference(here_, to);
       disk.redo.clear();
     }

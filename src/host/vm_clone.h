@@ -23,6 +23,7 @@ struct DiskToCopy {
   std::optional<datastore::Provisioning> provisioning;  // none: as the source has it
   std::uint64_t capacity = 0;                           // bytes, of the source
   std::optional<DiskToGrow> growth;                     // of the copy
+  bool is_linked = false;  // it is to be a delta of `from`, which stays where it is
 };
 
 struct ClonePlan {

@@ -220,6 +220,82 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(client, host, original, co
     assert datastore_files(client) == before
 
 
+# --- Linked clones --------------------------------------------------------------------------------
+
+LINKED = vim.vm.RelocateSpec(diskMoveType="createNewChildDiskBacking")
+
+
+def test_linked_clones_keep_what_they_stand_on(client, original, copies):
+    snapshot = take(client, original, "then")
+    text = content(client, original).read()
+    with fault(vmodl.fault.InvalidArgument, "snapshot"):
+        clone(client, original, "copy", LINKED)
+    copy = clone(client, original, "copy", LINKED, snapshot=snapshot)
+    assert chain(copy) == ["copy.vmdk", "original.vmdk"]
+    assert backing(copy).parent.fileName == client.path("original/original.vmdk")
+    assert backing(copy).uuid != backing(copy).parent.uuid
+    assert content(client, copy).read() == text and allocated(client, copy) < MIB
+    content(client, copy).write(MIB, "c", MIB)
+    content(client, original).write(0, "o", MIB)
+    mine = content(client, copy).read()
+
+    # A snapshot of the copy, and a copy of that.
+    child = clone(client, copy, "second copy", LINKED, snapshot=take(client, copy, "mine"))
+    assert chain(child) == ["second copy.vmdk", "copy.vmdk", "original.vmdk"]
+    assert chain(copy) == ["copy-000001.vmdk", "copy.vmdk", "original.vmdk"]
+    whole = clone(client, child, "third copy")
+    copies.append("third copy")
+    assert content(client, whole).read() == mine and len(chain(whole)) == 1
+
+    # What others stand on is neither merged nor removed, whoever asks.
+    for vm in (original, copy):
+        client.wait(vm.RemoveAllSnapshots_Task(None))
+        assert vm.snapshot is None and not vm.runtime.consolidationNeeded
+    assert len(chain(original)) == 2 and len(chain(copy)) == 3
+    manager = client.content.virtualDiskManager
+    for path in ("original/original.vmdk", "copy/copy.vmdk"):
+        with fault(vim.fault.FileLocked, "linked clone"):
+            client.wait(manager.DeleteVirtualDisk_Task(client.path(path), client.datacenter))
+    with fault(vim.fault.FileLocked, "linked clone"):
+        client.wait(client.content.fileManager.DeleteDatastoreFile_Task(
+            client.path("original"), client.datacenter))
+    for vm in (original, copy):
+        machines.destroy(client, vm)
+    assert content(client, child).read() == mine
+    client.wait(child.PowerOnVM_Task())
+    client.wait(child.PowerOffVM_Task())
+    machines.destroy(client, child)
+    root = pathlib.Path(client.datastore.info.path)
+    assert not [name for name in ("original", "copy", "second copy") if (root / name).exists()]
+
+
+def test_a_source_that_is_not_in_the_inventory_keeps_its_disks(client, original, copies):
+    snapshot = take(client, original, "then")
+    copy = clone(client, original, "copy", LINKED, snapshot=snapshot)
+    text, path = content(client, original).read(), original.config.files.vmPathName
+    original.UnregisterVM()
+    machines.destroy(client, copy)
+    original = client.wait(client.datacenter.vmFolder.RegisterVM_Task(
+        path, None, False, client.pool))
+    assert content(client, original).read() == text
+
+
+def test_killed_while_linking(client, host, original, copies):
+    take(client, original, "then")
+    text, before = content(client, original).read(), datastore_files(client)
+
+    def link(client):
+        vm = the_vm(client, "original")
+        clone(client, vm, "copy", LINKED, snapshot=vm.rootSnapshot[0])
+
+    for client in crash_everywhere(host, link):
+        copy = client.vm("copy")
+        if copy is not None:
+            assert content(client, copy).read() == text
+            machines.destroy(client, copy)
+        assert datastore_files(client) - {"original/vmware.log"} == before - {"original/vmware.log"}
+
+
 # --- Of a guest that runs on ----------------------------------------------------------------------
 
 def test_a_copy_of_a_running_guest(client, make_vm, boot_guest, copies):

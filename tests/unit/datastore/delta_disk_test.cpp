@@ -72,6 +72,32 @@ TEST_F(DeltaDisk, IsCopiedWithAllItIsADeltaOf) {
   EXPECT_NE(copy.uuid, read_descriptor(disk).uuid);
 }
 
+TEST_F(DeltaDisk, StandsOnADiskInAnotherFolder) {
+  const Location parent = make_chain(1), child = at("copies/a/copy.vmdk");
+  run_checked({"qemu-io", "-f", "raw", "-c", "write -P 65 0 4M", image("web-flat.vmdk")});
+  run_checked({"qemu-io", "-f", "qcow2", "-c", "write -P 66 1M 1M", image("web-000001-delta.vmdk")});
+  fs::create_directories(real("copies/a"));
+  create_delta(child, parent);
+  EXPECT_EQ(read_descriptor(child).parent_file,
+            "/vmfs/volumes/" + datastore->uuid() + "/web/web-000001.vmdk");
+  const Location above = free_delta(read_chain(child));
+  EXPECT_EQ(above.path, "copies/a/copy-000001.vmdk");
+  create_delta(above, child);
+  EXPECT_EQ(read_descriptor(above).parent_file, "copy.vmdk");
+  const std::string written = real("copies/a/copy-000001-delta.vmdk");
+  run_checked({"qemu-io", "-f", "qcow2", "-c", "write -P 67 2M 1M", written});
+  EXPECT_NO_THROW(run_checked({"qemu-io", "-r", "-f", "qcow2", "-c", "read -P 65 0 1M", "-c",
+                               "read -P 66 1M 1M", "-c", "read -P 67 2M 1M", written}));
+  EXPECT_EQ(read_chain(above).size(), 4u);
+  copy_disk(above, at("whole.vmdk"));
+  EXPECT_EQ(letters_of(real("whole-flat.vmdk")), "ABCA....");
+
+  const TestFolder other("/dev/shm");
+  const Location there{std::make_shared<Datastore>("other", other.path()), "copy.vmdk"};
+  EXPECT_EQ(failure_of([&] { create_delta(there, parent); }).kind(), ErrorKind::unsupported);
+  EXPECT_EQ(failure_of([&] { move_disk(child, there); }).kind(), ErrorKind::unsupported);
+}
+
 TEST_F(DeltaDisk, StandsOnDisksOfHostedProductsToo) {
   fs::create_directories(real("web"));
   for (const DiskLayout layout : {DiskLayout::monolithic_sparse, DiskLayout::split_flat}) {

@@ -166,6 +166,31 @@ TEST_F(VmCloneTest, CopiesADeltaWithAllBelow) {
   EXPECT_TRUE(made.copy[0].growth);  // it is no delta any more
 }
 
+TEST_F(VmCloneTest, LinksToWhatASnapshotKeeps) {
+  source.disks.push_back({.slot = {vmx::Bus::scsi, 0, 1},
+                          .file = "web.vmdk",
+                          .mode = vmx::DiskMode::independent_persistent});
+  spec.location.diskMoveType = "createNewChildDiskBacking";
+  expect_fault<vim::InvalidArgument>("snapshot", [&] { plan(); });
+  spec.snapshot = MoRef{"VirtualMachineSnapshot", "1-snapshot-1"};
+  const ClonePlan made = plan();
+  ASSERT_EQ(made.copy.size(), 2u);
+  EXPECT_TRUE(made.copy[0].is_linked);
+  EXPECT_EQ(made.copy[0].from.format(), "[ds1] web/web.vmdk");
+  EXPECT_EQ(made.copy[0].to.format(), "[ds1] copy/copy.vmdk");
+  EXPECT_FALSE(made.copy[1].is_linked);  // no snapshot keeps it
+  auto disk = found<vim::VirtualDisk>(kDisk);
+  disk.capacityInKB = 16 << 20;
+  disk.capacityInBytes = 16 * static_cast<std::int64_t>(kGib);
+  change_device(vim::VirtualDeviceConfigSpecOperation::edit, model::share(disk));
+  expect_fault<vim::InvalidDeviceSpec>("cannot grow", [&] { plan(); });
+  spec.config.reset();
+  spec.location.datastore = MoRef{"Datastore", "ds2"};
+  expect_fault<vim::NotSupported>("another datastore", [&] { plan(); });
+  spec.location.diskMoveType = "moveAllDiskBackingsAndConsolidate";
+  EXPECT_FALSE(plan().copy[0].is_linked);
+}
+
 TEST_F(VmCloneTest, RefusesByNameWhatItIsNotToBe) {
   const auto refuse = [&](auto expected, const std::string& part, auto change) {
     const Spec before = spec;
@@ -173,8 +198,8 @@ TEST_F(VmCloneTest, RefusesByNameWhatItIsNotToBe) {
     expect_fault<decltype(expected)>(part, [&] { plan(); });
     spec = before;
   };
-  refuse(vim::DiskMoveTypeNotSupported{}, "createNewChildDiskBacking",
-         [&] { spec.location.diskMoveType = "createNewChildDiskBacking"; });
+  refuse(vim::DiskMoveTypeNotSupported{}, "moveChildMostDiskBacking",
+         [&] { spec.location.diskMoveType = "moveChildMostDiskBacking"; });
   refuse(vim::InvalidArgument{}, "sideways", [&] { spec.location.diskMoveType = "sideways"; });
   refuse(vim::InvalidArgument{}, "there is no disk 77", [&] { locate(77, "ds1"); });
   refuse(vim::InvalidArgument{}, "named twice", [&] {

@@ -1,5 +1,6 @@
 #include "datastore/disk_content.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "datastore/delta_disk.h"
 
 namespace virga::datastore {
 namespace {
@@ -23,6 +25,21 @@ vmx::SparseReader open_grains(const OpenExtent& extent) {
     throw error(ErrorKind::damaged, name, "{} holds {} sectors, fewer than its disk says", name,
                 grains.header().capacity);
   return grains;
+}
+
+Delta open_delta(const ChainLink& link) {
+  if (!is_delta(link.descriptor))
+    throw error(ErrorKind::unsupported, link.disk.display(), "{} is a delta of type {}",
+                link.disk.display(), link.descriptor.create_type);
+  const Location image = link.extent();
+  const std::string subject = image.display();
+  Fd fd = image.datastore->open(image.path, O_RDONLY);
+  lock_extent(fd.get(), LockMode::shared, link.disk.display());
+  const auto read = [&fd, &subject](std::uint64_t offset, std::uint64_t length) {
+    return read_text(fd.get(), offset, length, subject);
+  };
+  std::vector<Qcow2Run> runs = allocated_runs(read, subject);
+  return {image, std::move(fd), std::move(runs)};
 }
 
 }  // namespace
@@ -235,6 +252,17 @@ void DiskContent::copy_grains(Piece& piece, ByteSpan part, int to, std::uint64_t
     at += size;
     from += size;
   }
+}
+
+ReadableDisk open_for_reading(const Location& disk, const vmx::VmdkDescriptor& descriptor) {
+  const std::vector<ChainLink> chain =
+      is_delta(descriptor) ? read_chain(disk) : std::vector<ChainLink>{{disk, descriptor}};
+  const ChainLink& base = chain.front();
+  std::vector<OpenExtent> extents = lock_extents(base.disk, base.descriptor, LockMode::shared);
+  const Provisioning provisioning = provisioning_of(base.descriptor, extents);
+  DiskContent content(base.disk, std::move(extents));
+  for (std::size_t i = 1; i < chain.size(); ++i) content.put_over(open_delta(chain[i]));
+  return {std::move(content), provisioning};
 }
 
 }  // namespace virga::datastore

@@ -79,4 +79,13 @@ class DiskContent {
   std::vector<Patch> patches_;  // in order
 };
 
+struct ReadableDisk {
+  DiskContent content;
+  Provisioning provisioning;  // of what it is a delta of in the end, or its own
+};
+// The disk over all it is a delta of. As long as this lives nobody writes to any of them. Throws
+// busy, and unsupported for deltas of other kinds than create_delta() makes and for disks without
+// sectors (RDM).
+ReadableDisk open_for_reading(const Location& disk, const vmx::VmdkDescriptor& descriptor);
+
 }  // namespace virga::datastore

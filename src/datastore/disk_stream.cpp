@@ -28,7 +28,7 @@ vmx::VmdkDescriptor descriptor_to_send(const Location& disk, const vmx::VmdkDesc
 
 struct DiskExport::State {
   State(const Location& disk, const vmx::VmdkDescriptor& source, std::string_view name)
-      : content(disk, lock_extents(disk, source, LockMode::shared)),
+      : content(open_for_reading(disk, source).content),
         meter(nobody, {}, disk.display(), content.size()),
         stream(content, descriptor_to_send(disk, source, name, content.size()).serialise(), meter) {
   }

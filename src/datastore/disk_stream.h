@@ -13,11 +13,11 @@
 
 namespace virga::datastore {
 
-// A disk being sent. Others may read it meanwhile, and nobody can write to it.
+// A disk being sent, a delta with all it stands on. Others may read it meanwhile, and nobody can
+// write to it.
 class DiskExport {
  public:
-  // `name`: what the file is going to be called. Throws busy, unsupported for a delta or a disk
-  // that holds no sectors (RDM).
+  // `name`: what the file is going to be called. Throws as open_for_reading() does.
   DiskExport(const Location& disk, std::string_view name);
   ~DiskExport();
 

@@ -79,40 +79,6 @@ void require_no_delta(const Location& disk) {
   }
 }
 
-// --- Reading -----------------------------------------------------------------------------------
-
-Delta open_delta(const ChainLink& link) {
-  if (!is_delta(link.descriptor))
-    throw error(ErrorKind::unsupported, link.disk.display(), "{} is a delta of type {}",
-                link.disk.display(), link.descriptor.create_type);
-  const Location image = link.extent();
-  const std::string subject = image.display();
-  Fd fd = image.datastore->open(image.path, O_RDONLY);
-  lock_extent(fd.get(), LockMode::shared, link.disk.display());
-  const auto read = [&fd, &subject](std::uint64_t offset, std::uint64_t length) {
-    return read_text(fd.get(), offset, length, subject);
-  };
-  std::vector<Qcow2Run> runs = allocated_runs(read, subject);
-  return {image, std::move(fd), std::move(runs)};
-}
-
-struct ReadableDisk {
-  DiskContent content;
-  Provisioning provisioning;  // of the base
-};
-
-// The disk over all it is a delta of. As long as this lives nobody writes to any of them.
-ReadableDisk open_for_reading(const Location& disk, const VmdkDescriptor& descriptor) {
-  const std::vector<ChainLink> chain =
-      is_delta(descriptor) ? read_chain(disk) : std::vector<ChainLink>{{disk, descriptor}};
-  const ChainLink& base = chain.front();
-  std::vector<OpenExtent> extents = lock_extents(base.disk, base.descriptor, LockMode::shared);
-  const Provisioning provisioning = provisioning_of(base.descriptor, extents);
-  DiskContent content(base.disk, std::move(extents));
-  for (std::size_t i = 1; i < chain.size(); ++i) content.put_over(open_delta(chain[i]));
-  return {std::move(content), provisioning};
-}
-
 // --- Steps -------------------------------------------------------------------------------------
 
 struct Target {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "datastore/delta_disk.h"
 #include "datastore/virtual_disk.h"
 #include "fixture.h"
 
@@ -57,6 +58,21 @@ TEST_F(DiskStreamTest, SendsWhatQemuReads) {
   put("t.vmdk", send("a.vmdk"));
   EXPECT_TRUE(qemu_img("compare -f vmdk -F raw t.vmdk a-flat.vmdk"));
   EXPECT_EQ(read_descriptor(at("t.vmdk")).extents[0].file, "disk-0.vmdk");
+}
+
+TEST_F(DiskStreamTest, SendsADeltaWithAllItStandsOn) {
+  create("a.vmdk", Provisioning::thin, 6 * mib);
+  put("a-flat.vmdk", sectors().substr(0, 6 * mib));
+  create_delta(at("a-000001.vmdk"), at("a.vmdk"));
+  create_delta(at("a-000002.vmdk"), at("a-000001.vmdk"));
+  ASSERT_EQ(std::system(fmt::format("cd '{}' && qemu-io -f qcow2 -c 'write -P 7 1M 70k' "
+                                    "a-000001-delta.vmdk >/dev/null && qemu-io -f qcow2 "
+                                    "-c 'write -P 9 5M 64k' a-000002-delta.vmdk >/dev/null",
+                                    folder.path().string())
+                            .c_str()),
+            0);
+  put("t.vmdk", send("a-000002.vmdk"));
+  EXPECT_TRUE(qemu_img("compare -f vmdk -F qcow2 t.vmdk a-000002-delta.vmdk"));
 }
 
 TEST_F(DiskStreamTest, CountsWhatItSends) {

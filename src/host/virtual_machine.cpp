@@ -299,7 +299,7 @@ bool VirtualMachine::is_linked_to(const std::string& path) const {
       if (disk == path || disk.starts_with(below)) return true;
       const auto info = disks_.find(disk);
       if (info == disks_.end()) continue;
-      const std::string& datastore = vmx::DatastorePath::parse(disk).datastore();
+      const std::string datastore = vmx::DatastorePath::parse(disk).datastore();
       for (const std::string& extent : info->second.extents)
         if (vmx::DatastorePath(datastore, extent).format() == path) return true;
     }

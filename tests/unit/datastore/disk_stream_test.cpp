@@ -102,7 +102,9 @@ TEST_F(DiskStreamTest, ReceivesWhatWasSentInEachProvisioning) {
     receive("b.vmdk", sent, 10'007);
     EXPECT_TRUE(text("b-flat.vmdk") == sectors());
     EXPECT_EQ(query_disk(at("b.vmdk")).provisioning, provisioning);
-    if (provisioning == Provisioning::thin) EXPECT_LT(allocated(real("b-flat.vmdk")), 2 * mib);
+    if (provisioning == Provisioning::thin) {
+      EXPECT_LT(allocated(real("b-flat.vmdk")), 2 * mib);
+    }
     delete_disk(at("b.vmdk"));
   }
 }

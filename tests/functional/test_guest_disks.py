@@ -301,7 +301,7 @@ class Log:
 
     def read_until(self, words, seconds=60):
         deadline = time.monotonic() + seconds
-        while (at := self.path.read_text(errors="replace").find(words, self.read_to)) < 0:
+        while (at := self.path.read_bytes().find(words.encode(), self.read_to)) < 0:
             assert time.monotonic() < deadline, f"the host does not say {words!r}"
             time.sleep(0.1)
         self.read_to = at + len(words)

@@ -77,9 +77,8 @@ def test_huge_headers_are_refused(client):
 
 def test_what_is_not_served_says_so_by_name(client, make_vm):
     vm = make_vm("faults-unserved", bare=True)
-    with fault(vmodl.fault.NotSupported, "CloneVM"):
-        client.wait(vm.CloneVM_Task(client.content.rootFolder, "copy",
-                                   vim.vm.CloneSpec(location=vim.vm.RelocateSpec())))
+    with fault(vmodl.fault.NotSupported, "RelocateVM"):
+        client.wait(vm.RelocateVM_Task(vim.vm.RelocateSpec()))
 
 
 def test_power_faults_tell_both_states(client, make_vm):

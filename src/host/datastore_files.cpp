@@ -1,9 +1,9 @@
 #include "host/datastore_files.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 
+#include "base/base64.h"
 #include "datastore/browse.h"
 #include "datastore/files.h"
 #include "host/datastore.h"
@@ -20,17 +20,11 @@ constexpr std::size_t kChunk = 1 << 20;
 // "Basic dXNlcjpwYXNz" into user and password.
 std::optional<std::pair<std::string, std::string>> basic_credentials(const std::string& header) {
   if (!header.starts_with("Basic ")) return std::nullopt;
-  const std::string encoded = header.substr(6);
-  std::string text(encoded.size(), '\0');
-  const int length = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                     reinterpret_cast<const unsigned char*>(encoded.data()),
-                                     static_cast<int>(encoded.size()));
-  if (length < 0) return std::nullopt;
-  text.resize(static_cast<std::size_t>(length));
-  while (!text.empty() && text.back() == '\0') text.pop_back();
-  const auto colon = text.find(':');
+  const auto text = base64_decode(header.substr(6));
+  if (!text) return std::nullopt;
+  const auto colon = text->find(':');
   if (colon == std::string::npos) return std::nullopt;
-  return std::pair(text.substr(0, colon), text.substr(colon + 1));
+  return std::pair(text->substr(0, colon), text->substr(colon + 1));
 }
 
 std::string ticket_of(const wire::Request& request) {

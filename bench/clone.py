@@ -4,23 +4,17 @@ Half of the disk is written, the rest are holes; both sides leave the holes out.
 what they made has reached the disk when the time is taken.
 """
 import argparse
-import contextlib
 import os
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 
-from daemon import BUILD, ROOT
-
-os.environ["VIRGA_BUILD"] = str(BUILD)
-sys.path.insert(0, str(ROOT / "tests/functional"))
-from pyVmomi import vim                                  # noqa: E402
-from harness import isolation, machines                  # noqa: E402
-from harness.client import Client                        # noqa: E402
-from harness.host import HostProcess                     # noqa: E402
-from harness.machines import controller, disk            # noqa: E402
+from own_host import own_host
+from pyVmomi import vim
+from harness import machines
+from harness.client import Client
+from harness.machines import controller, disk
 
 
 def report(what, values, unit):
@@ -78,16 +72,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mib", type=int, default=512, help="what is copied")
     options = parser.parse_args()
-    isolation.enter()
-    host = HostProcess()
-    try:
-        host.start()
+    with own_host() as host:
         measure(host, Client(host), options)
-    finally:
-        with contextlib.suppress(Exception):
-            host.stop()
-        isolation.end_processes()
-        host.remove()
 
 
 if __name__ == "__main__":

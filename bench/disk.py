@@ -17,14 +17,10 @@ import time
 
 import websocket
 
-from daemon import BUILD, ROOT
-
-os.environ["VIRGA_BUILD"] = str(BUILD)
-sys.path.insert(0, str(ROOT / "tests/functional"))
-from harness import isolation, machines, qemu   # noqa: E402
-from harness.client import Client               # noqa: E402
-from harness.console import Console             # noqa: E402
-from harness.host import HostProcess            # noqa: E402
+from own_host import own_host
+from harness import machines, qemu
+from harness.client import Client
+from harness.console import Console
 
 MIB = 1 << 20
 # What is done, the command that does it, and the bytes of a request.
@@ -149,17 +145,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mib", type=int, default=128)
     options = parser.parse_args()
-    isolation.enter()
-    host = HostProcess()
-    folder = host.directory / "bare"
-    folder.mkdir()
-    try:
-        host.start()
+    with own_host() as host:
+        folder = host.directory / "bare"
+        folder.mkdir()
         measure(Client(host), options.rounds, options.mib, folder)
-    finally:
-        host.stop()
-        isolation.end_processes()
-        host.remove()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ executes QEMU with the arguments the host gave it and sends "cont".
 """
 import argparse
 import asyncio
-import contextlib
 import fcntl
 import json
 import os
@@ -22,13 +21,9 @@ import sys
 import time
 
 import soap
-from daemon import BUILD, ROOT
-
-os.environ["VIRGA_BUILD"] = str(BUILD)
-sys.path.insert(0, str(ROOT / "tests/functional"))
-from harness import isolation, machines, qemu   # noqa: E402
-from harness.client import Client               # noqa: E402
-from harness.host import HostProcess            # noqa: E402
+from own_host import own_host
+from harness import machines, qemu
+from harness.client import Client
 
 GUEST_IS_UP = b"virga-witness ready"
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454ca, 0x2, 0x1000
@@ -190,19 +185,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
-    isolation.enter()
-    host = HostProcess()
-    folder = host.directory / "bare"
-    folder.mkdir()
-    try:
-        host.start()
-        client = Client(host)
-        asyncio.run(measure(host, client, options.rounds, folder))
-    finally:
-        with contextlib.suppress(Exception):
-            host.stop()
-        isolation.end_processes()
-        host.remove()
+    with own_host() as host:
+        folder = host.directory / "bare"
+        folder.mkdir()
+        asyncio.run(measure(host, Client(host), options.rounds, folder))
 
 
 if __name__ == "__main__":

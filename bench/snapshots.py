@@ -5,27 +5,21 @@ came is how long the guest stood still. Its own clock cannot tell, for it stands
 is measured while nothing happens, and that is what the guest stands still of itself.
 """
 import argparse
-import contextlib
 import os
 import pathlib
 import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import threading
 import time
 
-from daemon import BUILD, ROOT
-
-os.environ["VIRGA_BUILD"] = str(BUILD)
-sys.path.insert(0, str(ROOT / "tests/functional"))
-from harness import isolation, machines                  # noqa: E402
-from harness.client import Client                        # noqa: E402
-from harness.console import Console                      # noqa: E402
-from harness.host import HostProcess                     # noqa: E402
-from harness.machines import controller, disk            # noqa: E402
-from harness.snapshots import take                       # noqa: E402
+from own_host import own_host
+from harness import machines
+from harness.client import Client
+from harness.console import Console
+from harness.machines import controller, disk
+from harness.snapshots import take
 
 MIB = 1 << 20
 USERFAULTFD = pathlib.Path("/proc/sys/vm/unprivileged_userfaultfd")
@@ -171,18 +165,12 @@ def main():
     parser.add_argument("--memory", type=int, default=512, help="MiB of the guest")
     parser.add_argument("--disk", type=int, default=512, help="MiB that are merged")
     options = parser.parse_args()
-    isolation.enter()
-    host = HostProcess()
     allowed = USERFAULTFD.read_text()
     try:
-        host.start()
-        measure(host, Client(host), options)
+        with own_host() as host:
+            measure(host, Client(host), options)
     finally:
         USERFAULTFD.write_text(allowed)
-        with contextlib.suppress(Exception):
-            host.stop()
-        isolation.end_processes()
-        host.remove()
 
 
 if __name__ == "__main__":

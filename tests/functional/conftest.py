@@ -70,15 +70,15 @@ def make_vm(client, host):
         return machines.deploy(client, name, **options)
 
     yield make
-    if not host.running:
-        host.start()
-    # A session of its own: the test may have killed the host, and the client's session with it.
-    cleaner = Client(host)
-    for name in names:
-        vm = cleaner.vm(name)
-        if vm is not None:
-            machines.destroy(cleaner, vm)
-    cleaner.logout()
+    machines.destroy_all(host, names)
+
+
+@pytest.fixture
+def arrivals(host):
+    """Names of VMs that the test receives: they are destroyed afterwards."""
+    names = []
+    yield names
+    machines.destroy_all(host, names)
 
 
 class Guest:

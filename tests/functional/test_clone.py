@@ -7,7 +7,7 @@ from pyVmomi import vim, vmodl
 
 from conftest import boot
 from harness import images, machines
-from harness.client import Client, fault
+from harness.client import fault
 from harness.crash import crash_everywhere
 from harness.images import MIB
 from harness.machines import controller, disk, disk_at, nic
@@ -34,14 +34,7 @@ def copies(client, host):
     """The names of VMs that a test makes: they are destroyed afterwards."""
     names = ["copy", "second copy"]
     yield names
-    if not host.running:
-        host.start()
-    cleaner = Client(host)
-    for name in names:
-        vm = cleaner.vm(name)
-        if vm is not None:
-            machines.destroy(cleaner, vm)
-    cleaner.logout()
+    machines.destroy_all(host, names)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from pyVmomi import vim, vmodl
 
 from harness import leases, machines
@@ -15,15 +14,6 @@ CommonParams = dict(locale="", deploymentOption="")
 
 def import_params(name, **options):
     return vim.OvfManager.CreateImportSpecParams(entityName=name, **CommonParams, **options)
-
-
-@pytest.fixture
-def arrivals(client):
-    """Names of VMs that the test receives: they are destroyed afterwards."""
-    names = []
-    yield names
-    for vm in filter(None, map(client.vm, names)):
-        machines.destroy(client, vm)
 
 
 def export(client, vm):

@@ -133,15 +133,6 @@ def guest_disk(client, unit=0, thin=True):
     return disk(1000, unit, client.path(""), mib=GUEST_IMAGE.stat().st_size // MIB, thin=thin)
 
 
-@pytest.fixture
-def arrivals(client):
-    """Names of VMs that the test receives: they are destroyed afterwards."""
-    names = []
-    yield names
-    for vm in filter(None, map(client.vm, names)):
-        machines.destroy(client, vm)
-
-
 def test_a_guest_that_was_received_boots(client, arrivals, stream):
     arrivals.append("arrived")
     lease, info = begin(client, "arrived", controller("pvscsi"), guest_disk(client),

@@ -4,6 +4,7 @@ import pathlib
 
 from pyVmomi import vim
 
+from harness.client import Client
 from harness.host import BUILD
 
 GUEST_IMAGE = BUILD / "guest" / "guest.img"
@@ -113,6 +114,17 @@ def destroy(client, vm):
     if vm.runtime.powerState != "poweredOff":
         client.wait(vm.PowerOffVM_Task())
     client.wait(vm.Destroy_Task())
+
+
+def destroy_all(host, names):
+    """Those that are there, in a session of its own: the test may have killed the host, and its
+    client's session with it."""
+    if not host.running:
+        host.start()
+    cleaner = Client(host)
+    for vm in filter(None, map(cleaner.vm, names)):
+        destroy(cleaner, vm)
+    cleaner.logout()
 
 
 def device(vm, kind):
